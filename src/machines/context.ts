@@ -1,0 +1,139 @@
+import type { PendingEffects } from './effects.js'
+import { NO_EFFECTS } from './effects.js'
+import type { Envelope } from './messages.js'
+import type { Leadership } from './leadership.js'
+import { recoveredLog, type Log } from './log.js'
+import type { Checksum, Configuration, HardState, LogIndex, ServerId } from './types.js'
+
+/**
+ * All that a role machine knows. Nested, since XState's assign slows down threefold beyond 16 top-level fields.
+ */
+export interface RaftContext {
+  readonly id: ServerId
+  readonly settings: RaftSettings
+  /** When the latest event was handled. */
+  readonly instant: { readonly now: number; readonly wallTime: number }
+  /** Current term and vote, durable or on their way to disk. Terms never go back. */
+  readonly hardState: HardState
+  /** What the disk is known to hold: the very HardState object that was written, and the log up to `index`. */
+  readonly durable: { readonly hardState: HardState; readonly index: LogIndex }
+  readonly log: Log
+  /** Every configuration above the boundary, after the boundary's own; the last one rules (§4.1). */
+  readonly configurations: readonly ConfigurationAt[]
+  /** What this server's no-ops name the cluster; the first committed one counts. */
+  readonly clusterId: string
+  /** Monotonic within one incarnation. */
+  readonly commitIndex: LogIndex
+  readonly leaderId: ServerId | undefined
+  /** What this server has heard from its leader. */
+  readonly contact: Contact
+  /** Answers to this server's own (pre-)vote requests. */
+  readonly votes: ReadonlyMap<ServerId, boolean>
+  /** Whether the campaign under way was asked for by a leader that hands over (§3.10). */
+  readonly campaign: { readonly leadershipTransfer: boolean }
+  /** A leader's bookkeeping; undefined in every other role. */
+  readonly leadership: Leadership | undefined
+  /** The seeded source, and the election timeout drawn from it, in [T, 2T). */
+  readonly chance: { readonly state: number; readonly electionTimeoutMs: number }
+  readonly effects: PendingEffects
+}
+
+export interface ConfigurationAt {
+  readonly index: LogIndex
+  readonly configuration: Configuration
+}
+
+export interface Contact {
+  /** When the leader was last heard, or a vote granted. The election timer runs from here. */
+  readonly at: number
+  /** No vote is granted before this instant (§4.2.3, and the promise that the leader's lease stands on). */
+  readonly promisedUntil: number
+  /** The log is known to match the current leader's up to here; commitIndex goes no further on its word. */
+  readonly matchIndex: LogIndex
+}
+
+/** Fixed for the life of a server. Times in ms; see options.ts for defaults and bounds. */
+export interface RaftSettings {
+  /** T: an election timeout is drawn in [T, 2T). */
+  readonly electionTimeoutMs: number
+  readonly heartbeatIntervalMs: number
+  /** How long the lease lasts from the sending of a confirmed round: the promise asked of followers, less the drift bound. */
+  readonly leaseMs: number
+  /** Limits of one AppendEntries, and of what may be unanswered at one peer. */
+  readonly appendBytesMax: number
+  readonly inflightAppendsMax: number
+  readonly inflightBytesMax: number
+  /** What a leader accepts beyond the committed entries, in bytes, from its peers' clients. */
+  readonly uncommittedBytesMax: number
+  /** What the log keeps in memory for peers that are a little behind. */
+  readonly logTailBytesMax: number
+  /** CRC-32. */
+  readonly checksum: Checksum
+}
+
+/** What a server starts from. */
+export interface RaftInput {
+  readonly id: ServerId
+  readonly settings: RaftSettings
+  /** Seed of the election timeouts. */
+  readonly seed: number
+  readonly now: number
+  readonly wallTime: number
+  readonly hardState: HardState
+  readonly log: Omit<Log, 'tail' | 'truncations'>
+  readonly configurations: readonly ConfigurationAt[]
+  /** The cluster's id where it is known, and otherwise what this server would name it as its first leader. */
+  readonly clusterId: string
+}
+
+export function initialContext(input: RaftInput): RaftContext {
+  const { id, settings, now, wallTime, hardState, clusterId } = input
+  const log = recoveredLog(input.log)
+  const boundary: ConfigurationAt = { index: log.boundary.index, configuration: log.boundary.configuration }
+  // A restarted voter may have confirmed a lease just before: it grants no vote until that must have run out.
+  const isRestarted = hardState.term > 0
+  const promisedUntil = isRestarted ? now + Math.max(settings.electionTimeoutMs, hardState.promiseMs) : now
+  return {
+    id,
+    settings,
+    instant: { now, wallTime },
+    hardState,
+    durable: { hardState, index: log.lastIndex },
+    log,
+    configurations: [boundary, ...input.configurations],
+    clusterId,
+    commitIndex: log.boundary.index,
+    leaderId: undefined,
+    contact: { at: now, promisedUntil, matchIndex: 0 },
+    votes: new Map(),
+    campaign: { leadershipTransfer: false },
+    leadership: undefined,
+    chance: { state: input.seed >>> 0, electionTimeoutMs: settings.electionTimeoutMs },
+    effects: NO_EFFECTS,
+  }
+}
+
+/** The configuration that rules: the latest in the log, committed or not (§4.1). */
+export function configurationOf(context: Pick<RaftContext, 'configurations'>): Configuration {
+  const latest = context.configurations.at(-1)
+  return latest!.configuration
+}
+
+/** True when the disk holds the current term, vote and promise. */
+export function isHardStateDurable(context: Pick<RaftContext, 'hardState' | 'durable'>): boolean {
+  return context.durable.hardState === context.hardState
+}
+
+/** Effects that send `messages` as soon as nothing they reveal is undurable: now, or after the writes under way. */
+export function respond(
+  context: Pick<RaftContext, 'hardState' | 'durable' | 'log'>,
+  messages: readonly Envelope[],
+): PendingEffects {
+  if (isHardStateDurable(context)) return { ...NO_EFFECTS, messages }
+  return { ...NO_EFFECTS, persists: [{ runs: [], messages, ...endOf(context.log) }] }
+}
+
+/** The part of a Persist that says how far the log reaches with it. */
+export function endOf(log: Log): { readonly lastIndex: LogIndex; readonly truncations: number } {
+  return { lastIndex: log.lastIndex, truncations: log.truncations }
+}

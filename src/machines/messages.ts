@@ -1,0 +1,156 @@
+import type { EntryRun } from './entry-run.js'
+import type { LogIndex, ServerId, Term } from './types.js'
+
+/**
+ * What crosses the wire between servers. Requests and their replies carry the sender's term; a PreVote, and a granted
+ * reply to one, the term that the pre-candidate would campaign in (thesis §9.6).
+ */
+export type Message =
+  | PreVote
+  | PreVoteReply
+  | RequestVote
+  | RequestVoteReply
+  | AppendEntries
+  | AppendEntriesReply
+  | Heartbeat
+  | HeartbeatReply
+  | TimeoutNow
+  | ReadIndex
+  | ReadIndexReply
+  | Propose
+  | ProposeReply
+
+export interface PreVote {
+  readonly type: 'preVote'
+  /** The sender's term + 1. */
+  readonly term: Term
+  readonly lastLogIndex: LogIndex
+  readonly lastLogTerm: Term
+}
+
+export interface PreVoteReply {
+  readonly type: 'preVoteReply'
+  /** The term asked for when granted; the replier's own term when not. */
+  readonly term: Term
+  readonly granted: boolean
+}
+
+export interface RequestVote {
+  readonly type: 'requestVote'
+  readonly term: Term
+  readonly lastLogIndex: LogIndex
+  readonly lastLogTerm: Term
+  /** Set when TimeoutNow started the campaign: then a living leader is no reason to refuse (§4.2.3). */
+  readonly leadershipTransfer: boolean
+}
+
+export interface RequestVoteReply {
+  readonly type: 'requestVoteReply'
+  readonly term: Term
+  readonly granted: boolean
+}
+
+export interface AppendEntries {
+  readonly type: 'appendEntries'
+  readonly term: Term
+  readonly prevLogIndex: LogIndex
+  readonly prevLogTerm: Term
+  readonly commitIndex: LogIndex
+  /** Contiguous, the first beginning at prevLogIndex + 1; empty for a probe. */
+  readonly runs: readonly EntryRun[]
+}
+
+export type AppendEntriesReply = AppendEntriesAccepted | AppendEntriesRejected
+
+export interface AppendEntriesAccepted {
+  readonly type: 'appendEntriesReply'
+  readonly term: Term
+  readonly success: true
+  /** The log matches the leader's, durably, up to here. */
+  readonly matchIndex: LogIndex
+}
+
+export interface AppendEntriesRejected {
+  readonly type: 'appendEntriesReply'
+  readonly term: Term
+  readonly success: false
+  /** The request's prevLogIndex, so that the leader can tell a stale rejection. */
+  readonly prevLogIndex: LogIndex
+  /** The term found at prevLogIndex, 0 where the log has no entry there. */
+  readonly conflictTerm: Term
+  /** The first index of conflictTerm, or one past the log's end (the paper's §5.3 fast backtracking). */
+  readonly conflictIndex: LogIndex
+}
+
+export interface Heartbeat {
+  readonly type: 'heartbeat'
+  readonly term: Term
+  /** Rises with every round of heartbeats in a term; the reply echoes it. */
+  readonly round: number
+  /** No further than what this peer is known to match. */
+  readonly commitIndex: LogIndex
+  /** The receiver is asked to grant no vote for this long (ms) after receipt: the leader's lease stands on it. */
+  readonly promiseMs: number
+}
+
+export interface HeartbeatReply {
+  readonly type: 'heartbeatReply'
+  readonly term: Term
+  readonly round: number
+  /** The end of the replier's log, durable or not: shows the leader what was lost on the way. */
+  readonly lastLogIndex: LogIndex
+}
+
+export interface TimeoutNow {
+  readonly type: 'timeoutNow'
+  readonly term: Term
+}
+
+/** A follower asks its leader for a read index, for a batch of reads. */
+export interface ReadIndex {
+  readonly type: 'readIndex'
+  readonly term: Term
+  /** Random per start of the asking server. */
+  readonly nonce: number
+  readonly id: number
+  /** True when a valid lease is enough. */
+  readonly lease: boolean
+}
+
+export interface ReadIndexReply {
+  readonly type: 'readIndexReply'
+  readonly term: Term
+  readonly nonce: number
+  readonly id: number
+  /** undefined: refused, ask again. */
+  readonly index: LogIndex | undefined
+}
+
+/** A follower hands its clients' proposals to the leader. */
+export interface Propose {
+  readonly type: 'propose'
+  /** Only the leader of this very term may append it: a duplicate cannot reach a later leadership. */
+  readonly term: Term
+  readonly nonce: number
+  readonly batch: number
+  readonly count: number
+  /** Room for a run's header, then the body of commands. */
+  readonly bytes: Uint8Array
+}
+
+/** Only refusals are answered, all of them certainly not proposed: success shows when the sender applies the run. */
+export interface ProposeReply {
+  readonly type: 'proposeReply'
+  readonly term: Term
+  readonly nonce: number
+  readonly batch: number
+  readonly refused: 'notLeader' | 'busy'
+}
+
+export type MessageType = Message['type']
+
+/** A message and where it goes. */
+export interface Envelope {
+  readonly to: ServerId
+  readonly message: Message
+}

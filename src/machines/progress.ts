@@ -1,0 +1,223 @@
+import type { EntryRun } from './entry-run.js'
+import { firstIndexOfTermAt, lastIndexOfTermAtMost, runsInMemory, termAt, type Log } from './log.js'
+import { invariant } from './invariant.js'
+import type { AppendEntries, AppendEntriesRejected } from './messages.js'
+import type { RaftSettings } from './context.js'
+import type { LogIndex, Term } from './types.js'
+
+/** What a leader knows of one peer, and how it sends to it. */
+export interface Progress {
+  /** Monotonic while the peer runs: durably the same as the leader's log up to here. */
+  readonly matchIndex: LogIndex
+  /** Where the next AppendEntries begins. */
+  readonly nextIndex: LogIndex
+  /**
+   * `probe`: one message at a time, until the peer's end is found. `replicate`: a window of messages, each taken for
+   * granted. `fetch`: waits for entries from disk. `down`: nothing is sent until the transport reports the peer up.
+   */
+  readonly mode: 'probe' | 'replicate' | 'fetch' | 'down'
+  /** Sent and not answered, oldest first. */
+  readonly inflight: readonly Inflight[]
+  readonly inflightBytes: number
+  /** When the peer was last heard in this term. */
+  readonly contactAt: number
+  /** The newest heartbeat round it has answered, and when that was sent. */
+  readonly confirmedRound: number
+  readonly confirmedSentAt: number
+  /** Of the peer's present incarnation, once the transport has told. */
+  readonly nonce: number | undefined
+  /** The commitIndex it was last told. */
+  readonly toldCommit: LogIndex
+}
+
+export interface Inflight {
+  readonly lastIndex: LogIndex
+  readonly byteLength: number
+  readonly sentAt: number
+}
+
+/** A peer as a new leader sees it (§5.3: nextIndex starts at the end of the log). */
+export function newProgress(nextIndex: LogIndex, now: number): Progress {
+  return {
+    matchIndex: 0,
+    nextIndex,
+    mode: 'probe',
+    inflight: [],
+    inflightBytes: 0,
+    contactAt: now,
+    confirmedRound: 0,
+    confirmedSentAt: -Infinity,
+    nonce: undefined,
+    toldCommit: 0,
+  }
+}
+
+/** What to do next for one peer. */
+export interface Sending {
+  readonly progress: Progress
+  readonly messages: readonly AppendEntries[]
+  /** Entries that must be read from disk first. */
+  readonly fetchFrom: LogIndex | undefined
+}
+
+/** Sends what the peer lacks, as far as its window allows. A probe is sent even when there is nothing new. */
+export function sendAppends(
+  progress: Progress,
+  log: Log,
+  term: Term,
+  commitIndex: LogIndex,
+  settings: RaftSettings,
+  now: number,
+): Sending {
+  const messages: AppendEntries[] = []
+  let current = progress
+  while (mayAppend(current, log, settings)) {
+    const isEmptyProbe = current.nextIndex > log.lastIndex
+    const runs = isEmptyProbe ? [] : runsInMemory(log, current.nextIndex, settings.appendBytesMax)
+    if (runs === undefined) return { progress: { ...current, mode: 'fetch' }, messages, fetchFrom: current.nextIndex }
+    const message = appendMessage(log, current.nextIndex, runs, term, commitIndex)
+    if (message === undefined) break
+    messages.push(message)
+    current = withInflight(current, message, now)
+  }
+  return { progress: current, messages, fetchFrom: undefined }
+}
+
+function mayAppend(progress: Progress, log: Log, settings: RaftSettings): boolean {
+  switch (progress.mode) {
+    case 'fetch':
+    case 'down':
+      return false
+    case 'probe':
+      return progress.inflight.length === 0
+    case 'replicate':
+      return (
+        progress.nextIndex <= log.lastIndex &&
+        progress.inflight.length < settings.inflightAppendsMax &&
+        progress.inflightBytes < settings.inflightBytesMax
+      )
+  }
+}
+
+/** An AppendEntries with whole runs, so that it may begin before `nextIndex`; undefined where that is compacted. */
+export function appendMessage(
+  log: Log,
+  nextIndex: LogIndex,
+  runs: readonly EntryRun[],
+  term: Term,
+  commitIndex: LogIndex,
+): AppendEntries | undefined {
+  const prevLogIndex = (runs[0]?.firstIndex ?? nextIndex) - 1
+  const prevLogTerm = termAt(log, prevLogIndex)
+  if (prevLogTerm === undefined) return undefined
+  return { type: 'appendEntries', term, prevLogIndex, prevLogTerm, commitIndex, runs }
+}
+
+/** Takes a message for sent. */
+export function withInflight(progress: Progress, message: AppendEntries, now: number): Progress {
+  const lastIndex = message.runs.at(-1)?.lastIndex ?? message.prevLogIndex
+  const byteLength = message.runs.reduce((sum, run) => sum + run.bytes.length, 0)
+  return {
+    ...progress,
+    // A probe is not taken for granted: its nextIndex moves with the answer.
+    nextIndex: progress.mode === 'replicate' ? lastIndex + 1 : message.prevLogIndex + 1,
+    inflight: [...progress.inflight, { lastIndex, byteLength, sentAt: now }],
+    inflightBytes: progress.inflightBytes + byteLength,
+    toldCommit: Math.max(progress.toldCommit, message.commitIndex),
+  }
+}
+
+/** The peer's log matches up to `matchIndex`: its window moves on, and a probe has found what it sought. */
+export function accepted(progress: Progress, matchIndex: LogIndex): Progress {
+  const match = Math.max(progress.matchIndex, matchIndex)
+  const inflight = progress.mode === 'probe' ? [] : progress.inflight.filter((sent) => sent.lastIndex > match)
+  // Entries that are being read from disk for it are no longer what it needs when it has come beyond them.
+  const isFound = progress.mode === 'probe' || (progress.mode === 'fetch' && match >= progress.nextIndex)
+  return {
+    ...progress,
+    matchIndex: match,
+    nextIndex: Math.max(progress.nextIndex, match + 1),
+    mode: isFound ? 'replicate' : progress.mode,
+    inflight,
+    inflightBytes: inflight.reduce((sum, sent) => sum + sent.byteLength, 0),
+  }
+}
+
+/**
+ * The peer's log does not match at the message's prevLogIndex: back to probing, from the end of the conflicting term in
+ * our log or from the peer's hint (the fast backtracking of the paper's §5.3). Stale rejections change nothing.
+ */
+export function rejected(progress: Progress, reply: AppendEntriesRejected, log: Log): Progress {
+  const isStale =
+    reply.prevLogIndex <= progress.matchIndex ||
+    (progress.mode === 'probe' && reply.prevLogIndex !== progress.nextIndex - 1) ||
+    reply.prevLogIndex >= progress.nextIndex
+  if (isStale || progress.mode === 'down') return progress
+  return probing({ ...progress, nextIndex: nextAfterRejection(reply, log) })
+}
+
+function nextAfterRejection(reply: AppendEntriesRejected, log: Log): LogIndex {
+  const shorter = Math.min(reply.conflictIndex, reply.prevLogIndex)
+  if (reply.conflictTerm === 0) return shorter
+  const last = lastIndexOfTermAtMost(log, reply.conflictTerm)
+  // Where we have entries of that term too, the logs may agree up to our last one of it.
+  return last < reply.prevLogIndex && termAt(log, last) === reply.conflictTerm ? last + 1 : shorter
+}
+
+/** What a follower answers where its log does not match at `prevLogIndex`. */
+export function conflictAt(log: Log, prevLogIndex: LogIndex): { conflictTerm: Term; conflictIndex: LogIndex } {
+  if (prevLogIndex > log.lastIndex) return { conflictTerm: 0, conflictIndex: log.lastIndex + 1 }
+  const conflictTerm = termAt(log, prevLogIndex)
+  invariant(conflictTerm !== undefined, 'a compacted entry is committed and cannot conflict', prevLogIndex)
+  return { conflictTerm, conflictIndex: firstIndexOfTermAt(log, prevLogIndex) }
+}
+
+/** Back to one message at a time from where the peer is known to match; what was in flight is taken for lost. */
+export function probing(progress: Progress): Progress {
+  return {
+    ...progress,
+    mode: 'probe',
+    nextIndex: Math.max(progress.matchIndex + 1, progress.nextIndex),
+    inflight: [],
+    inflightBytes: 0,
+  }
+}
+
+/** Starts again from what is known to match. */
+export function resend(progress: Progress): Progress {
+  return probing({ ...progress, nextIndex: progress.matchIndex + 1 })
+}
+
+/**
+ * The peer answers heartbeats but not an append sent long ago: it, or its answer, was lost. A log that is shorter than
+ * the append says so sooner.
+ */
+export function resendIfLost(
+  progress: Progress,
+  lastLogIndex: LogIndex,
+  settings: RaftSettings,
+  now: number,
+): Progress {
+  const oldest = progress.inflight[0]
+  if (oldest === undefined) return progress
+  const { electionTimeoutMs, heartbeatIntervalMs } = settings
+  const patienceMs =
+    lastLogIndex < oldest.lastIndex || progress.mode === 'probe' ? 2 * heartbeatIntervalMs : electionTimeoutMs
+  return now - oldest.sentAt > patienceMs ? resend(progress) : progress
+}
+
+/** The transport could not take all that was sent: a probe, but not before the peer has answered a heartbeat. */
+export function dropped(progress: Progress, now: number): Progress {
+  if (progress.mode === 'down' || progress.mode === 'fetch') return progress
+  return { ...resend(progress), inflight: [{ lastIndex: progress.matchIndex, byteLength: 0, sentAt: now }] }
+}
+
+/** The peer is reachable. After a restart it may, in mem-first mode, have less than it had answered for. */
+export function connected(progress: Progress, nonce: number): Progress {
+  const matchIndex = progress.nonce === nonce ? progress.matchIndex : 0
+  return { ...probing({ ...progress, matchIndex }), nonce }
+}
+
+export function disconnected(progress: Progress): Progress {
+  return { ...probing(progress), mode: 'down' }
+}
