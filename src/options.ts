@@ -1,0 +1,412 @@
+import { ActorumError } from './errors.js'
+import { type Member, SERVER_ID_MAX, type ServerId } from './machines/types.js'
+
+/**
+ * Every tunable of an engine. Names end in their unit: `Ms` milliseconds, `Bytes…` bytes. All are checked once, by
+ * `validateOptions`; a wrong or unknown one is refused with INVALID_ARGUMENT.
+ */
+export interface EngineOptions {
+  /** Directory of this server's log, vote and snapshots. Made when missing; one engine at a time. */
+  readonly dataDir: string
+  /** This server's id, 1 to 2^32 − 1. Never given to another server. Default 1. */
+  readonly id?: ServerId | undefined
+  /**
+   * `host:port` (IPv6: `[host]:port`) where peers reach this server. Needed with more than one member. Default: none.
+   */
+  readonly listen?: string | undefined
+  /**
+   * The cluster as it first starts, this server included; later the log rules. At most 64. Default: this server alone.
+   */
+  readonly members?: readonly { readonly id: ServerId; readonly address: string }[] | undefined
+  /** Servers of another cluster are refused. 1 to 128 printable ASCII characters. Default: made by the first leader. */
+  readonly clusterId?: string | undefined
+
+  /**
+   * When a write counts: `disk-first` once synced; `mem-first` once handed to the operating system, so that a machine's
+   * crash may lose its last `syncIntervalMs`. Default `disk-first`.
+   */
+  readonly durability?: 'disk-first' | 'mem-first' | undefined
+  /** Between background syncs of `mem-first`. 1 to 60,000, default 100. */
+  readonly syncIntervalMs?: number | undefined
+
+  /** T: a follower that hears from no leader for a time drawn in [T, 2T) campaigns. 10 to 600,000, default 1,000. */
+  readonly electionTimeoutMs?: number | undefined
+  /** Between a leader's heartbeats: at most a third of `electionTimeoutMs`. 1 to 200,000, default 100. */
+  readonly heartbeatIntervalMs?: number | undefined
+  /**
+   * How much faster one server's clock may run than another's: leader leases end that much early. 1 to 50, default 10.
+   */
+  readonly clockDriftBoundPercent?: number | undefined
+  /**
+   * Whether `linearizable` reads ask a quorum, or trust a leader's lease and so the clocks' rates. Default `quorum`.
+   */
+  readonly linearizableReads?: 'quorum' | 'lease' | undefined
+
+  /** How long a call waits unless it says otherwise. 1 to 2^31 − 1, default 5,000. */
+  readonly requestTimeoutMs?: number | undefined
+  /** Whether a follower hands its clients' calls to the leader; if not, NOT_LEADER names the leader. Default true. */
+  readonly forwardToLeader?: boolean | undefined
+  /** Longest key. 1 to 1 MiB, default 64 KiB. The same on all servers. */
+  readonly keyBytesMax?: number | undefined
+  /** Longest value. 1 to 64 MiB, default 1 MiB. The same on all servers. */
+  readonly valueBytesMax?: number | undefined
+  /** Proposals of this server's clients without an outcome; more are BUSY. 1 to 10,000,000, default 100,000. */
+  readonly pendingProposalsMax?: number | undefined
+  /** Bytes of those proposals; more are BUSY. 1 KiB to 4 GiB − 1, default 64 MiB. */
+  readonly pendingBytesMax?: number | undefined
+  /** Reads of this server's clients without an outcome; more are BUSY. 1 to 10,000,000, default 100,000. */
+  readonly pendingReadsMax?: number | undefined
+
+  /**
+   * Commands proposed together, in one run of entries; one longer command is a run by itself. 1 KiB to 16 MiB, default
+   * 512 KiB.
+   */
+  readonly runBytesMax?: number | undefined
+  /** One AppendEntries; one longer run goes by itself. 1 KiB to 64 MiB, default 1 MiB. */
+  readonly appendBytesMax?: number | undefined
+  /** AppendEntries unanswered at one peer. 1 to 10,000, default 64. */
+  readonly inflightAppendsMax?: number | undefined
+  /** Bytes of those. 1 KiB to 1 GiB, default 8 MiB. */
+  readonly inflightBytesMax?: number | undefined
+  /**
+   * Bytes of entries a leader takes in beyond the committed ones; more are BUSY. 1 KiB to 4 GiB − 1, default 64 MiB.
+   */
+  readonly uncommittedBytesMax?: number | undefined
+  /** Entries kept in memory for followers that are a little behind. 0 to 4 GiB − 1, default 16 MiB. */
+  readonly logTailBytesMax?: number | undefined
+  /**
+   * Bytes waiting in one connection; what comes beyond is dropped and sent again later. 1 KiB to 4 GiB − 1, default 32
+   * MiB.
+   */
+  readonly outboxBytesMax?: number | undefined
+  /** First pause before a peer is dialled again; it doubles. 1 to 60,000, default 50. */
+  readonly reconnectDelayMsMin?: number | undefined
+  /** Longest such pause. 1 to 600,000, default 2,000. */
+  readonly reconnectDelayMsMax?: number | undefined
+
+  /** Where notices for people go. Default: warnings and errors to `console.warn`, the rest nowhere. */
+  readonly log?: ((notice: Notice) => void) | undefined
+}
+
+/** Something a person should know: a refused stranger, a log that was cut, a stopped server. */
+export interface Notice {
+  readonly level: 'info' | 'warn' | 'error'
+  readonly message: string
+}
+
+/** The options as the engine uses them: every one present and within its bounds. */
+export type ResolvedOptions = {
+  readonly [Name in keyof EngineOptions]-?: Name extends 'listen' | 'clusterId'
+    ? string | undefined
+    : NonNullable<EngineOptions[Name]>
+} & {
+  /** A lone server without `listen` has the address '': nobody dials it. */
+  readonly members: readonly Member[]
+}
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const UINT32_MAX = 0xffff_ffff
+const TIMER_MS_MAX = 0x7fff_ffff
+const COUNT_MAX = 10_000_000
+const MEMBERS_MAX = 64
+/** More than a command, its entry and its run need beside keys and values. */
+const COMMAND_OVERHEAD_BYTES = 256
+
+/** An option's default, and what it must be as far as a given value is not. */
+interface Rule<Value> {
+  readonly fallback: Value
+  readonly fault: (value: unknown) => string | undefined
+}
+
+/** A new option needs its line in `EngineOptions` and its line here. */
+const RULES: { readonly [Name in keyof EngineOptions]-?: Rule<EngineOptions[Name] | undefined> } = {
+  dataDir: must(undefined, 'the path of a directory', isPath),
+  id: integer(1, 1, SERVER_ID_MAX),
+  listen: must(
+    undefined,
+    'host:port, such as 127.0.0.1:9081 or [::1]:9081',
+    (value) => value === undefined || isAddress(value),
+  ),
+  members: { fallback: undefined, fault: (value) => (value === undefined ? undefined : faultOfMembers(value)) },
+  clusterId: must(
+    undefined,
+    '1 to 128 printable ASCII characters without spaces',
+    (value) => value === undefined || isClusterId(value),
+  ),
+  durability: oneOf('disk-first', 'mem-first'),
+  syncIntervalMs: integer(100, 1, 60_000),
+  electionTimeoutMs: integer(1000, 10, 600_000),
+  heartbeatIntervalMs: integer(100, 1, 200_000),
+  clockDriftBoundPercent: integer(10, 1, 50),
+  linearizableReads: oneOf('quorum', 'lease'),
+  requestTimeoutMs: integer(5000, 1, TIMER_MS_MAX),
+  forwardToLeader: must(true, 'true or false', (value) => typeof value === 'boolean'),
+  keyBytesMax: integer(64 * KIB, 1, MIB),
+  valueBytesMax: integer(MIB, 1, 64 * MIB),
+  pendingProposalsMax: integer(100_000, 1, COUNT_MAX),
+  pendingBytesMax: integer(64 * MIB, KIB, UINT32_MAX),
+  pendingReadsMax: integer(100_000, 1, COUNT_MAX),
+  runBytesMax: integer(512 * KIB, KIB, 16 * MIB),
+  appendBytesMax: integer(MIB, KIB, 64 * MIB),
+  inflightAppendsMax: integer(64, 1, 10_000),
+  inflightBytesMax: integer(8 * MIB, KIB, KIB * MIB),
+  uncommittedBytesMax: integer(64 * MIB, KIB, UINT32_MAX),
+  logTailBytesMax: integer(16 * MIB, 0, UINT32_MAX),
+  outboxBytesMax: integer(32 * MIB, KIB, UINT32_MAX),
+  reconnectDelayMsMin: integer(50, 1, 60_000),
+  reconnectDelayMsMax: integer(2000, 1, 600_000),
+  log: must(writeToConsole, 'a function of one notice', (value) => typeof value === 'function'),
+}
+
+/**
+ * Checks an engine's options and fills in the defaults. Throws INVALID_ARGUMENT, naming the option, what was given and
+ * what may be.
+ */
+export function validateOptions(input: EngineOptions): ResolvedOptions {
+  const given: unknown = input
+  checkNames(given, 'the options', Object.keys(RULES))
+  const chosen = Object.fromEntries(
+    Object.entries(RULES).map(([name, rule]) => [name, given[name] === undefined ? rule.fallback : given[name]]),
+  )
+  for (const [name, rule] of Object.entries(RULES)) {
+    const fault = rule.fault(chosen[name])
+    if (fault !== undefined) throw invalid(`the option ${name} is ${shown(chosen[name])}; it must be ${fault}`)
+  }
+  const checked = chosen as Omit<ResolvedOptions, 'members'> & Pick<EngineOptions, 'members'>
+  const { id, listen = '' } = checked
+  const members = (checked.members ?? [{ id, address: listen }]).map((member) => ({
+    id: member.id,
+    address: member.address,
+  }))
+  const resolved = { ...checked, members }
+  checkTogether(resolved)
+  return resolved
+}
+
+/** What no option can tell by itself. */
+function checkTogether(options: ResolvedOptions): void {
+  const { id, members, electionTimeoutMs, keyBytesMax, valueBytesMax } = options
+  if (!members.some((member) => member.id === id)) {
+    throw invalid(`the option members is ${shown(members)}; it must name this server, whose id is ${id}`)
+  }
+  if (members.length > 1 && options.listen === undefined) {
+    throw invalid(
+      `the option listen is undefined; with ${members.length} members it must be host:port, for them to dial`,
+    )
+  }
+  atMost(options, 'heartbeatIntervalMs', Math.floor(electionTimeoutMs / 3), 'a third of electionTimeoutMs')
+  atMost(options, 'reconnectDelayMsMin', options.reconnectDelayMsMax, 'reconnectDelayMsMax')
+  // A compare-and-swap carries two values.
+  const command = keyBytesMax + 2 * valueBytesMax + COMMAND_OVERHEAD_BYTES
+  for (const name of ['pendingBytesMax', 'uncommittedBytesMax', 'outboxBytesMax'] as const) {
+    if (options[name] >= command) continue
+    const reason = 'the longest command that keyBytesMax and valueBytesMax allow'
+    throw invalid(`the option ${name} is ${options[name]}; it must be at least ${command}, for ${reason}`)
+  }
+}
+
+function atMost(
+  options: ResolvedOptions,
+  name: 'heartbeatIntervalMs' | 'reconnectDelayMsMin',
+  max: number,
+  what: string,
+): void {
+  if (options[name] <= max) return
+  throw invalid(
+    `the option ${name} is ${options[name]}; at most ${max} is allowed, ${what} (default ${RULES[name].fallback})`,
+  )
+}
+
+function must<Value>(fallback: Value, allowed: string, accepts: (value: unknown) => boolean): Rule<Value> {
+  return { fallback, fault: (value) => (accepts(value) ? undefined : allowed) }
+}
+
+function integer(fallback: number, min: number, max: number): Rule<number> {
+  return must(fallback, `an integer from ${min} to ${max}`, (value) => isIntegerIn(value, min, max))
+}
+
+/** The first is the default. */
+function oneOf<Word extends string>(...words: [Word, ...Word[]]): Rule<Word> {
+  return must(words[0], words.map((word) => `'${word}'`).join(' or '), (value) => words.some((word) => word === value))
+}
+
+function isIntegerIn(value: unknown, min: number, max: number): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
+}
+
+function isPath(value: unknown): boolean {
+  return typeof value === 'string' && value !== '' && !value.includes('\0')
+}
+
+function isClusterId(value: unknown): boolean {
+  return typeof value === 'string' && /^[\x21-\x7e]{1,128}$/.test(value)
+}
+
+function isAddress(value: unknown): boolean {
+  return typeof value === 'string' && parseAddress(value) !== undefined
+}
+
+/** The two parts of `host:port` or `[IPv6]:port`, undefined when `address` is neither. Ports are 1 to 65,535. */
+export function parseAddress(address: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[((?:[\da-f]*:){2}[\da-f:.]*(?:%[\w.-]+)?)\]|([\w.-]{1,253})):(\d{1,5})$/i.exec(address)
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3])
+  return host !== undefined && isIntegerIn(port, 1, 65_535) ? { host, port } : undefined
+}
+
+function faultOfMembers(value: unknown): string | undefined {
+  const form = 'a list of { id, address }'
+  if (!Array.isArray(value) || value.length < 1 || value.length > MEMBERS_MAX)
+    return `${form}, 1 to ${MEMBERS_MAX} of them`
+  const ids = new Set<unknown>()
+  const addresses = new Set<unknown>()
+  for (const [i, member] of value.entries() as Iterable<[number, unknown]>) {
+    const place = `${form}, but members[${i}]`
+    if (typeof member !== 'object' || member === null || !('id' in member) || !('address' in member))
+      return `${place} is none`
+    const { id, address, ...others } = member
+    const other = Object.keys(others)[0]
+    if (other !== undefined) return `${place} also has ${shown(other)}`
+    if (!isIntegerIn(id, 1, SERVER_ID_MAX)) return `${place}.id is no integer from 1 to ${SERVER_ID_MAX}`
+    if (!isAddress(address)) return `${place}.address is not host:port, such as 127.0.0.1:9081 or [::1]:9081`
+    if (ids.has(id)) return `${place}.id is another member's too`
+    if (addresses.has(address)) return `${place}.address is another member's too`
+    ids.add(id)
+    addresses.add(address)
+  }
+  return undefined
+}
+
+function writeToConsole(notice: Notice): void {
+  // eslint-disable-next-line no-console -- a library's warnings must be seen by somebody until `log` takes them.
+  if (notice.level !== 'info') console.warn(`actorum: ${notice.message}`)
+}
+
+/** How fresh a read must be: confirmed by a quorum, by the leader's lease, or whatever this server has applied. */
+export type Consistency = 'linearizable' | 'lease' | 'eventual'
+
+/** What every call takes. */
+export interface CallOptions {
+  /** Ends the wait with ABORTED, or OUTCOME_UNKNOWN when the call may still take effect. */
+  readonly signal?: AbortSignal | undefined
+  /** How long to wait, above 0 and at most 2^31 − 1. Default: the engine's `requestTimeoutMs`. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** What a read takes besides. */
+export interface ReadOptions extends CallOptions {
+  /** Default `linearizable`. */
+  readonly consistency?: Consistency | undefined
+}
+
+export interface ResolvedCallOptions {
+  readonly signal: AbortSignal | undefined
+  readonly timeoutMs: number
+  readonly consistency: Consistency
+}
+
+const CONSISTENCIES: readonly unknown[] = ['linearizable', 'lease', 'eventual'] satisfies Consistency[]
+
+/** What a call without options gets; made once an engine. */
+export function callDefaults(options: Pick<ResolvedOptions, 'requestTimeoutMs'>): ResolvedCallOptions {
+  return { signal: undefined, timeoutMs: options.requestTimeoutMs, consistency: 'linearizable' }
+}
+
+/** Checks the options of a call that is no read. Costs nothing without options. Throws INVALID_ARGUMENT. */
+export function validateCallOptions(
+  options: CallOptions | undefined,
+  defaults: ResolvedCallOptions,
+): ResolvedCallOptions {
+  return options === undefined ? defaults : resolveCall(options, defaults, ['signal', 'timeoutMs'])
+}
+
+/** Checks the options of a read. Costs nothing without options. Throws INVALID_ARGUMENT. */
+export function validateReadOptions(
+  options: ReadOptions | undefined,
+  defaults: ResolvedCallOptions,
+): ResolvedCallOptions {
+  return options === undefined ? defaults : resolveCall(options, defaults, ['signal', 'timeoutMs', 'consistency'])
+}
+
+function resolveCall(
+  options: ReadOptions,
+  defaults: ResolvedCallOptions,
+  names: readonly string[],
+): ResolvedCallOptions {
+  const given: unknown = options
+  checkNames(given, "the call's options", names)
+  const { signal, timeoutMs = defaults.timeoutMs, consistency = defaults.consistency } = options
+  if (signal !== undefined && !isSignal(signal)) throw invalid(`signal is ${shown(signal)}; it must be an AbortSignal`)
+  if (typeof timeoutMs !== 'number' || !(timeoutMs > 0 && timeoutMs <= TIMER_MS_MAX)) {
+    throw invalid(`timeoutMs is ${shown(timeoutMs)}; it must be a number above 0 and at most ${TIMER_MS_MAX}`)
+  }
+  if (!CONSISTENCIES.includes(consistency)) {
+    throw invalid(`consistency is ${shown(consistency)}; it must be 'linearizable', 'lease' or 'eventual'`)
+  }
+  return { signal, timeoutMs, consistency }
+}
+
+function isSignal(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
+}
+
+/** Holds when `input` is an object with no other names than these. */
+function checkNames(
+  input: unknown,
+  what: string,
+  names: readonly string[],
+): asserts input is Readonly<Record<string, unknown>> {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    throw invalid(`${what} are ${shown(input)}; they must be an object`)
+  }
+  for (const name of Object.keys(input)) {
+    if (names.includes(name)) continue
+    const nearest = nearestName(name, names)
+    const advice = nearest === undefined ? `known are ${names.join(', ')}` : `did you mean ${nearest}?`
+    throw invalid(`${what} have no ${shown(name)}; ${advice}`)
+  }
+}
+
+/** The name that differs in the fewest letters, case aside, unless it differs in more than a third of them. */
+function nearestName(wrong: string, names: readonly string[]): string | undefined {
+  const ranked = names
+    .map((name) => ({ name, distance: editDistance(wrong.slice(0, 64).toLowerCase(), name.toLowerCase()) }))
+    .sort((first, second) => first.distance - second.distance)
+  const [best] = ranked
+  return best !== undefined && best.distance <= best.name.length / 3 ? best.name : undefined
+}
+
+/** Levenshtein's: letters added, left out or replaced. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i)
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1]
+    for (const [j, other] of [...to].entries()) {
+      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (letter === other ? 0 : 1)))
+    }
+    row = next
+  }
+  return row[to.length]!
+}
+
+/** A value as an error shows it: short, whatever it is. */
+function shown(value: unknown): string {
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'string' || (typeof value === 'object' && value !== null)) return shownAsJson(value)
+  return String(value)
+}
+
+function shownAsJson(value: unknown): string {
+  try {
+    const text = JSON.stringify(value)
+    return text.length > 80 ? `${text.slice(0, 80)}…` : text
+  } catch {
+    // Cyclic, or with a bigint in it.
+    return 'an object that is no JSON'
+  }
+}
+
+function invalid(message: string): ActorumError {
+  return new ActorumError('INVALID_ARGUMENT', message)
+}

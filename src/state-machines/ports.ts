@@ -1,0 +1,42 @@
+import type { LogIndex, Term } from '../machines/types.js'
+
+/**
+ * What the cluster replicates. Deterministic: the same batches give the same state and results on every server, so
+ * no clock, chance or I/O. It is called from one place, in log order, each batch once per start.
+ */
+export interface StateMachine<Command, Result> {
+  readonly commands: CommandCodec<Command>
+  /**
+   * Applies the batch's commands in order, a later one seeing the earlier ones' writes. Returns one result a command,
+   * or an empty array when `resultsWanted` is false. The bytes are a view that the next batch overwrites: copy what is
+   * kept. A throw stops the server; a command that fails by its own rules returns a result that says so.
+   */
+  apply(batch: CommittedBatch): readonly Result[]
+  /** The whole state as of the last batch, in chunks. Later `apply` calls must not change what the iterator yields. */
+  snapshot(): Iterable<Uint8Array>
+  /** Replaces the whole state by that of a snapshot. Throws on bytes that no snapshot of this kind could hold. */
+  restore(chunks: Iterable<Uint8Array>): void
+}
+
+/** How a command becomes the bytes of an entry. */
+export interface CommandCodec<Command> {
+  /** Bytes that `write` will fill. */
+  sizeOf(command: Command): number
+  /** Writes the command at `at`; it has `sizeOf(command)` bytes of room. The command's own buffers are copied here. */
+  write(command: Command, target: Uint8Array, at: number): void
+}
+
+/** Committed commands of one run. */
+export interface CommittedBatch {
+  readonly firstIndex: LogIndex
+  readonly term: Term
+  readonly count: number
+  /** Cluster time (ms) of every command in it: the only time that may decide anything. */
+  readonly clusterTime: number
+  /** Milliseconds since 1970 at the leader, for people to read. */
+  readonly wallTime: number
+  readonly bytes: Uint8Array
+  /** Command i is bytes[bounds[2i], bounds[2i+1]). */
+  readonly bounds: Uint32Array
+  readonly resultsWanted: boolean
+}

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest'
+import { crc32 } from '../../src/machines/checksum.js'
+import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
+import { batchOf, del, keyOf, put, utf8 } from './kv-batch.js'
+
+const CHUNK = 256 * 1024
+
+function storeOf(...commands: Parameters<typeof batchOf>[0]): KeyValueStore {
+  const store = new KeyValueStore()
+  store.apply(batchOf(commands))
+  return store
+}
+
+function restored(chunks: Iterable<Uint8Array>): KeyValueStore {
+  const store = new KeyValueStore()
+  store.restore(chunks)
+  return store
+}
+
+/** A snapshot of one frame, changed, with a checksum that fits again: what only a bug could write. */
+function forged(change: (view: DataView) => void): Uint8Array[] {
+  const frame = Buffer.concat([...storeOf(put('a', '1'), put('b', '2')).snapshot()])
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
+  change(view)
+  view.setUint32(16, crc32(frame.subarray(20), crc32(frame.subarray(0, 16))))
+  return [frame]
+}
+
+const corrupt = (message: RegExp): unknown =>
+  expect.objectContaining({ code: 'CORRUPT', message: expect.stringMatching(message) as string })
+
+describe('a snapshot of the key-value store', () => {
+  it('brings back keys, values and revisions', () => {
+    const store = restored(storeOf(put('a', '1'), put('b', '2'), put('a', '3'), del('b'), put('ж', '')).snapshot())
+    expect(store.get(keyOf('a'))).toEqual({ value: utf8('3'), modRevision: 3 })
+    expect(store.get(keyOf('ж'))).toEqual({ value: new Uint8Array(), modRevision: 5 })
+    expect(store.size).toBe(2)
+  })
+
+  it('of an empty store is one frame', () => {
+    const chunks = [...new KeyValueStore().snapshot()]
+    expect(chunks.map(({ length }) => length)).toEqual([20])
+    expect(restored(chunks).size).toBe(0)
+  })
+
+  it('comes in chunks of at most 256 KiB, but for a value larger than that', () => {
+    const large = put('large', new Uint8Array(CHUNK + 1))
+    const small = Array.from({ length: 3000 }, (_, i) => put(`key ${i}`, new Uint8Array(256)))
+    const sizes = [...storeOf(...small.slice(0, 1500), large, ...small.slice(1500)).snapshot()].map(
+      ({ length }) => length,
+    )
+    expect(sizes.filter((size) => size > CHUNK)).toHaveLength(1)
+    expect(sizes.length).toBeLessThan(8)
+  })
+
+  it('may be read more than once', () => {
+    const snapshot = storeOf(put('a', '1')).snapshot()
+    expect([...snapshot]).toEqual([...snapshot])
+  })
+
+  it('is found again however its bytes are cut on the way', () => {
+    const store = storeOf(put('a', '1'), put('large', new Uint8Array(CHUNK)), put('b', '2'))
+    const whole = Buffer.concat([...store.snapshot()])
+    for (const size of [1000, 65_536, whole.length]) {
+      const cuts = Array.from({ length: Math.ceil(whole.length / size) }, (_, i) =>
+        whole.subarray(i * size, (i + 1) * size),
+      )
+      expect(restored(cuts).getValue(keyOf('b'))).toEqual(utf8('2'))
+    }
+    const bytes = [...storeOf(put('b', '2')).snapshot()].flatMap((chunk) => [...chunk])
+    expect(restored(bytes.map((byte) => Uint8Array.of(byte))).size).toBe(1)
+  })
+
+  it('keeps no chunk alive once it is restored', () => {
+    const store = restored(storeOf(put('a', 'v'.repeat(100)), put('b', 'w'.repeat(1000))).snapshot())
+    expect(store.getValue(keyOf('a'))?.buffer.byteLength).toBe(100)
+  })
+
+  it('is refused with any one byte changed', () => {
+    const whole = Buffer.concat([...storeOf(put('a', '1'), put('b', '2')).snapshot()])
+    for (let at = 0; at < whole.length; at++) {
+      const damaged = Buffer.from(whole)
+      damaged.writeUInt8(damaged.readUInt8(at) ^ 0x10, at)
+      expect(() => restored([damaged])).toThrow(/key-value snapshot|snapshot format/)
+    }
+  })
+
+  it('is refused when cut short, and when a frame is missing, out of place or too many', () => {
+    const frames = [...storeOf(...Array.from({ length: 3 }, (_, i) => put(`${i}`, new Uint8Array(CHUNK)))).snapshot()]
+    const [first, second, last] = frames as [Uint8Array, Uint8Array, Uint8Array]
+    expect(() => restored([])).toThrow(corrupt(/ends after 0 frames/))
+    expect(() => restored([first, second])).toThrow(corrupt(/ends after 2 frames/))
+    expect(() => restored([first, second, last.subarray(0, -1)])).toThrow(corrupt(/ends within a frame/))
+    expect(() => restored([first, second, last.subarray(0, 3)])).toThrow(corrupt(/ends within a frame/))
+    expect(() => restored([first, last])).toThrow(corrupt(/frame 2 in the place of frame 1/))
+    expect(() => restored([...frames, last])).toThrow(corrupt(/goes on after its last frame/))
+  })
+
+  it('of another format version is refused as such', () => {
+    expect(() => restored([new Uint8Array(20).fill(2, 0, 1)])).toThrow(
+      expect.objectContaining({ code: 'UNSUPPORTED_FORMAT' }),
+    )
+  })
+
+  it('is refused when its records contradict it, checksum or not', () => {
+    const record = 20
+    expect(() => restored(forged((view) => view.setUint32(8, 3)))).toThrow(corrupt(/within a record/))
+    expect(() => restored(forged((view) => view.setUint32(8, 1)))).toThrow(corrupt(/longer than its records/))
+    expect(() => restored(forged((view) => view.setUint32(record, 0)))).toThrow(corrupt(/does not fit/))
+    expect(() => restored(forged((view) => view.setUint32(record + 4, 1000)))).toThrow(corrupt(/does not fit/))
+    expect(() => restored(forged((view) => view.setFloat64(record + 8, 0.5)))).toThrow(corrupt(/revision 0.5/))
+    expect(() => restored(forged((view) => view.setUint8(record + 18 + 16, 97)))).toThrow(corrupt(/key twice/))
+  })
+
+  it('that is refused leaves the store as it was', () => {
+    const store = storeOf(put('a', '1'))
+    expect(() => store.restore(forged((view) => view.setUint32(8, 1)))).toThrow()
+    expect(store.getValue(keyOf('a'))).toEqual(utf8('1'))
+  })
+})
