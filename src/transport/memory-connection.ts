@@ -1,0 +1,105 @@
+import type { MessageType } from '../machines/messages.js'
+import type { ServerId } from '../machines/types.js'
+import { decodeMessage } from './codec.js'
+import { bytesOf } from './frame-limits.js'
+import { channelOf, type Channel } from './handshake.js'
+import type { Link, MemoryNetwork } from './memory-network.js'
+import type { MemoryRun } from './memory-transport.js'
+
+type Parts = readonly Uint8Array[]
+
+/** Frames on their way, in order. Each has an arrival scheduled, and every arrival delivers the first. */
+interface Queue {
+  readonly frames: Parts[]
+  /** When the last of them arrives: none that is sent later arrives before. */
+  lastAt: number
+}
+
+/** What one started server sends to another on, until either stops or the link breaks. */
+export class MemoryConnection {
+  readonly from: ServerId
+  readonly to: ServerId
+  readonly sender: MemoryRun
+  readonly receiver: MemoryRun
+  readonly #network: MemoryNetwork
+  readonly #link: Link
+  readonly #queues: Readonly<Record<Channel, Queue>>
+  /** Frames still on their way are lost. */
+  ended = false
+
+  constructor(network: MemoryNetwork, link: Link, sender: MemoryRun, receiver: MemoryRun) {
+    this.from = sender.identity.id
+    this.to = receiver.identity.id
+    this.sender = sender
+    this.receiver = receiver
+    this.#network = network
+    this.#link = link
+    this.#queues = { control: { frames: [], lastAt: 0 }, log: { frames: [], lastAt: 0 } }
+  }
+
+  send(type: MessageType, parts: Parts): void {
+    const { loss, corruption, duplication } = this.#link.faults
+    if (this.#link.cut !== undefined || this.#happens(loss)) return
+    const frame = parts.map((part) => new Uint8Array(part))
+    if (this.#happens(corruption)) this.#flipBit(frame)
+    const queue = this.#queues[channelOf(type)]
+    this.#schedule(queue, frame)
+    if (this.#happens(duplication)) this.#schedule(queue, frame)
+  }
+
+  #schedule(queue: Queue, frame: Parts): void {
+    const { clock } = this.#network
+    const delayMs = this.#delayMs()
+    if (this.#happens(this.#link.faults.reordering)) {
+      const heldMs = this.#fraction() * this.#link.faults.reorderMs
+      clock.setTimeout(() => this.#deliver(frame), delayMs + heldMs)
+      return
+    }
+    const now = clock.now()
+    const waitMs = Math.max(delayMs, queue.lastAt - now)
+    queue.frames.push(frame)
+    if (waitMs === 0) this.#network.arriveSoon(() => this.#arrive(queue))
+    else {
+      queue.lastAt = now + waitMs
+      clock.setTimeout(() => this.#arrive(queue), waitMs)
+    }
+  }
+
+  #arrive(queue: Queue): void {
+    const frame = queue.frames.shift()
+    if (frame !== undefined) this.#deliver(frame)
+  }
+
+  #deliver(frame: Parts): void {
+    if (this.ended || this.#link.cut !== undefined || !this.#network.runs(this.to, this.receiver)) return
+    const message = decodeMessage(frame, this.#network.limits, this.#network.checksum)
+    if ('malformed' in message) this.#network.refused(this, message.malformed)
+    else this.receiver.handler.message(this.from, message)
+  }
+
+  #delayMs(): number {
+    const { delayMs } = this.#link.faults
+    if (typeof delayMs === 'number') return delayMs
+    const [min, max] = delayMs
+    return min + this.#fraction() * (max - min)
+  }
+
+  #flipBit(frame: readonly Uint8Array[]): void {
+    let at = Math.floor(this.#fraction() * bytesOf(frame))
+    for (const part of frame) {
+      if (at < part.length) {
+        part[at]! ^= 1 << Math.floor(this.#fraction() * 8)
+        return
+      }
+      at -= part.length
+    }
+  }
+
+  #happens(chance: number): boolean {
+    return chance > 0 && this.#fraction() < chance
+  }
+
+  #fraction(): number {
+    return this.#network.random.uint32() / 0x1_0000_0000
+  }
+}

@@ -1,0 +1,161 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { WebSocketServer, type RawData, type WebSocket } from 'ws'
+import { ActorumError } from '../../errors.js'
+import { AcceptedConnection, refuse } from './accepted-connection.js'
+import { decodeHandshake, encodeHandshake, faultOfHello, HANDSHAKE_BYTES_MAX, welcomeOf } from '../handshake.js'
+import type { Hello } from '../handshake.js'
+import type { LinkContext } from './link-context.js'
+import type { PeerLink } from './peer-link.js'
+import { receivedText } from './received-text.js'
+
+/** Strangers send text for a handshake, admitted peers binary frames whose parts are the fragments. */
+type Received = (bytes: RawData, isBinary: boolean) => void
+
+/**
+ * Listens, and lets nobody in without a good hello. Until then a connection is a stranger's: their number, time and
+ * bytes are bounded.
+ */
+export class Listener {
+  readonly #context: LinkContext
+  readonly #links: ReadonlyMap<number, PeerLink>
+  readonly #http: Server
+  readonly #sockets: WebSocketServer
+  /** With the timer that ends each. */
+  readonly #strangers = new Map<Socket, unknown>()
+
+  constructor(context: LinkContext, links: ReadonlyMap<number, PeerLink>) {
+    this.#context = context
+    this.#links = links
+    this.#http = createServer((_request, response) => {
+      response.writeHead(426, { connection: 'close' }).end('This port speaks the WebSocket protocol of Actorum.\n')
+    })
+    this.#http.on('connection', (socket: Socket) => this.#metStranger(socket))
+    this.#sockets = new WebSocketServer({
+      server: this.#http,
+      perMessageDeflate: false,
+      skipUTF8Validation: true,
+      maxPayload: context.limits.frameBytesMax,
+      maxFragments: context.limits.runsMax + 1,
+    })
+    this.#sockets.on('connection', (ws, request) => this.#upgraded(ws, request))
+    this.#sockets.on('wsClientError', (_error, socket) => socket.destroy())
+  }
+
+  listen(host: string, port: number, callback: (error: Error | undefined) => void): void {
+    const failed = (error: Error): void => {
+      const message = `cannot listen on ${host}:${port}: ${error.message}`
+      callback(new ActorumError('TRANSPORT_FAILED', message, { cause: error }))
+    }
+    // The WebSocket server repeats the errors of its HTTP server.
+    this.#sockets.once('error', failed)
+    this.#http.listen({ host, port }, () => {
+      this.#sockets.off('error', failed)
+      this.#sockets.on('error', (error) =>
+        this.#context.notices.limited('listen', `the listening socket failed: ${error.message}`),
+      )
+      callback(undefined)
+    })
+  }
+
+  /** The port listened on: the one the system chose where 0 was asked for. */
+  get port(): number | undefined {
+    const address = this.#http.address()
+    return typeof address === 'object' ? address?.port : undefined
+  }
+
+  close(callback: () => void): void {
+    for (const ws of this.#sockets.clients) ws.terminate()
+    for (const socket of this.#strangers.keys()) socket.destroy()
+    this.#sockets.close()
+    // Its only error is that it was not listening, which is what is wanted.
+    this.#http.close(() => callback())
+  }
+
+  #metStranger(socket: Socket): void {
+    const { clock, notices, options } = this.#context
+    if (this.#strangers.size >= options.strangersMax) {
+      notices.limited('strangers', `${this.#strangers.size} connections have sent no hello yet: one more was closed`)
+      socket.destroy()
+      return
+    }
+    this.#strangers.set(
+      socket,
+      clock.setTimeout(() => socket.destroy(), options.helloTimeoutMs),
+    )
+    socket.once('close', () => this.#forgetStranger(socket))
+  }
+
+  #forgetStranger(socket: Socket): void {
+    this.#context.clock.clearTimeout(this.#strangers.get(socket))
+    this.#strangers.delete(socket)
+  }
+
+  #upgraded(ws: WebSocket, request: IncomingMessage): void {
+    const { socket } = request
+    ws.binaryType = 'fragments'
+    let bytes = 0
+    const count = (chunk: Uint8Array): void => {
+      bytes += chunk.length
+      if (bytes > 2 * HANDSHAKE_BYTES_MAX) socket.destroy()
+    }
+    socket.on('data', count)
+    let receive: Received = (text, isBinary) => {
+      socket.off('data', count)
+      receive = this.#greeted(ws, socket, receivedText(text, isBinary))
+    }
+    ws.on('error', (error) => {
+      if ('code' in error && String(error.code).startsWith('WS_ERR_')) {
+        this.#context.notices.limited(
+          'protocol',
+          `a connection was closed, because what it carried is no WebSocket: ${error.message}`,
+        )
+      }
+      socket.destroy()
+    })
+    ws.on('message', (received, isBinary) => {
+      try {
+        receive(received, isBinary)
+      } catch (error) {
+        this.#context.notices.limited(
+          'failures',
+          `a connection was closed, because receiving from it failed: ${String(error)}`,
+        )
+        ws.terminate()
+      }
+    })
+  }
+
+  /** Judges a hello; the result receives whatever comes next. */
+  #greeted(ws: WebSocket, socket: Socket, text: string): Received {
+    const hello = decodeHandshake(text)
+    const fault = this.#faultOf(hello)
+    if (fault !== undefined || !isHello(hello)) return this.#refused(ws, socket, fault ?? 'it sent no hello')
+    const link = this.#links.get(hello.id)
+    if (link === undefined) return this.#refused(ws, socket, `server ${hello.id} is not a member known here`)
+    this.#forgetStranger(socket)
+    const connection = new AcceptedConnection(ws, hello, this.#context)
+    ws.on('close', () => link.acceptedClosed(connection))
+    ws.send(encodeHandshake(welcomeOf(this.#context.identity)))
+    link.accept(connection)
+    return (parts, isBinary) => connection.received(isBinary && Array.isArray(parts) ? parts : undefined)
+  }
+
+  #faultOf(hello: ReturnType<typeof decodeHandshake>): string | undefined {
+    if ('malformed' in hello) return hello.malformed
+    if (!isHello(hello)) return 'it begins with a welcome or a refusal, not with a hello'
+    return faultOfHello(hello, this.#context.identity, (id) => this.#links.get(id)?.peer)
+  }
+
+  #refused(ws: WebSocket, socket: Socket, reason: string): Received {
+    const from = `${socket.remoteAddress ?? 'an address unknown'}`
+    this.#context.notices.limited('refusals', `refused a connection from ${from}: ${reason}`)
+    ws.send(encodeHandshake({ kind: 'refusal', reason }))
+    refuse(ws, '', this.#context)
+    return () => undefined
+  }
+}
+
+function isHello(said: ReturnType<typeof decodeHandshake>): said is Hello {
+  return 'kind' in said && said.kind === 'hello'
+}
