@@ -1,0 +1,222 @@
+import { mkdir, open, readdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Iterator, Level } from 'level'
+import { ActorumError } from '../errors.js'
+import type { LogIndex } from '../machines/types.js'
+import { RUNS_END, runIndexOf, runKey, SERVER_RECORD_KEY } from './level-keys.js'
+import type { Callback } from './ports.js'
+import { refuse } from './record-disk.js'
+import type { DiskContents, RecordBatch, RecordDisk } from './record-disk.js'
+import { WatermarkFile } from './watermark-file.js'
+
+/**
+ * A larger buffer means fewer, larger table files and, after a crash, a longer start. Up to two are held in memory.
+ * Entries are seldom text, and mostly read back only once: no compression, a small cache.
+ */
+const LEVEL_OPTIONS = {
+  keyEncoding: 'view',
+  valueEncoding: 'view',
+  compression: false,
+  writeBufferSize: 16 * 1024 * 1024,
+  cacheSize: 1024 * 1024,
+} as const
+const SYNCED = { sync: true } as const
+const UNSYNCED = { sync: false } as const
+const SCAN_RECORDS = 1000
+const SCAN_BYTES = 4 * 1024 * 1024
+
+type Operation =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: Uint8Array }
+
+/** Records in LevelDB (`<directory>/log`), the watermark in a file beside it (`<directory>/watermark`). */
+export class LevelDisk implements RecordDisk {
+  readonly name: string
+  readonly #directory: string
+  readonly #logDirectory: string
+  readonly #watermark: WatermarkFile
+  #level: Level<Uint8Array, Uint8Array> | undefined
+
+  constructor(directory: string) {
+    this.#directory = resolve(directory)
+    this.name = `data directory ${this.#directory}`
+    this.#logDirectory = join(this.#directory, 'log')
+    this.#watermark = new WatermarkFile(join(this.#directory, 'watermark'))
+  }
+
+  open(callback: Callback<DiskContents>): void {
+    this.#settle(this.#openFiles(), callback)
+  }
+
+  scan(above: LogIndex, visit: (firstIndex: LogIndex, bytes: Uint8Array) => void, callback: Callback): void {
+    this.#settle(this.#scan(above, visit), callback)
+  }
+
+  read(firstIndex: LogIndex, bytesMax: number, callback: Callback<readonly Uint8Array[]>): void {
+    // Made here and not later: an iterator sees the records as of its making.
+    const iterator = this.#opened().iterator({
+      gte: runKey(firstIndex),
+      lt: RUNS_END,
+      highWaterMarkBytes: Math.max(bytesMax, 1),
+    })
+    this.#settle(collect(iterator, bytesMax), callback)
+  }
+
+  write(batch: RecordBatch, sync: boolean, callback: Callback): void {
+    const operations: Operation[] = []
+    if (batch.serverRecord !== undefined) {
+      operations.push({ type: 'put', key: SERVER_RECORD_KEY, value: batch.serverRecord })
+    }
+    for (const firstIndex of batch.removed) operations.push({ type: 'del', key: runKey(firstIndex) })
+    for (const run of batch.runs) operations.push({ type: 'put', key: runKey(run.firstIndex), value: run.bytes })
+    this.#settle(this.#opened().batch(operations, sync ? SYNCED : UNSYNCED), callback)
+  }
+
+  removeThrough(index: LogIndex, callback: Callback): void {
+    this.#settle(this.#opened().clear({ gte: runKey(0), lte: runKey(index) }), callback)
+  }
+
+  sync(callback: Callback): void {
+    this.#settle(syncLogFiles(this.#logDirectory), callback)
+  }
+
+  writeWatermark(slot: number, bytes: Uint8Array): void {
+    this.#watermark.write(slot, bytes)
+  }
+
+  syncWatermark(callback: Callback): void {
+    this.#watermark.sync(callback)
+  }
+
+  close(callback: Callback): void {
+    this.#settle(this.#closeFiles(), callback)
+  }
+
+  async #openFiles(): Promise<DiskContents> {
+    await makeDirectory(this.#logDirectory)
+    const { Level } = await import('level')
+    const level = new Level<Uint8Array, Uint8Array>(this.#logDirectory, LEVEL_OPTIONS)
+    try {
+      await level.open()
+    } catch (error) {
+      throw this.#openFailure(error)
+    }
+    this.#level = level
+    try {
+      return { serverRecord: await level.get(SERVER_RECORD_KEY), watermark: this.#watermark.open() }
+    } catch (error) {
+      await this.#closeFiles()
+      throw error
+    }
+  }
+
+  async #scan(above: LogIndex, visit: (firstIndex: LogIndex, bytes: Uint8Array) => void): Promise<void> {
+    const iterator = this.#opened().iterator({ gt: runKey(above), lt: RUNS_END, highWaterMarkBytes: SCAN_BYTES })
+    try {
+      for (;;) {
+        const records = await iterator.nextv(SCAN_RECORDS)
+        if (records.length === 0) return
+        for (const [key, value] of records) visit(this.#indexOf(key), value)
+      }
+    } finally {
+      await iterator.close()
+    }
+  }
+
+  #indexOf(key: Uint8Array): LogIndex {
+    const index = runIndexOf(key)
+    if (Number.isSafeInteger(index)) return index
+    throw this.#damaged('a key is not one of this log')
+  }
+
+  async #closeFiles(): Promise<void> {
+    this.#watermark.close()
+    await this.#level?.close()
+    this.#level = undefined
+  }
+
+  /** From a promise to a callback. What the callback itself throws is nobody's to swallow. */
+  #settle<Result>(promise: Promise<Result>, callback: Callback<Result>): void {
+    promise.then(
+      (result) => callback(undefined, result),
+      (error: unknown) => refuse(callback, this.#failureOf(error)),
+    )
+  }
+
+  #opened(): Level<Uint8Array, Uint8Array> {
+    if (this.#level === undefined) throw new ActorumError('STOPPED', `The ${this.name} is not open.`)
+    return this.#level
+  }
+
+  #openFailure(error: unknown): unknown {
+    const cause = error instanceof Error ? (error.cause ?? error) : error
+    if (codeOf(cause) === 'LEVEL_LOCKED') {
+      const advice = 'Stop that one first, or give this one a data directory of its own'
+      return new ActorumError('LOCKED', `The ${this.name} is in use by another engine. ${advice}.`, { cause })
+    }
+    return cause
+  }
+
+  #failureOf(thrown: unknown): Error {
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+    return codeOf(error) === 'LEVEL_CORRUPTION' ? this.#damaged(`LevelDB reports ${error.message}`, error) : error
+  }
+
+  #damaged(what: string, cause?: unknown): ActorumError {
+    const advice = 'Restore it from a backup, or empty it and let this server rejoin the cluster as a new member'
+    return new ActorumError('CORRUPT', `The ${this.name} is damaged: ${what}. ${advice}.`, { cause })
+  }
+}
+
+type Records = Pick<Iterator<Level<Uint8Array, Uint8Array>, Uint8Array, Uint8Array>, 'nextv' | 'close'>
+
+async function collect(iterator: Records, bytesMax: number): Promise<Uint8Array[]> {
+  const records: Uint8Array[] = []
+  try {
+    for (let bytes = 0; bytes < bytesMax || records.length === 0;) {
+      const next = await iterator.nextv(SCAN_RECORDS)
+      if (next.length === 0) break
+      for (const [, value] of next) {
+        if (records.length > 0 && bytes >= bytesMax) break
+        // A plain Uint8Array, where Level gives a Buffer.
+        records.push(new Uint8Array(value.buffer, value.byteOffset, value.length))
+        bytes += value.length
+      }
+    }
+  } finally {
+    await iterator.close()
+  }
+  return records
+}
+
+/**
+ * A synced write would sync LevelDB's newest log file alone: an older one, full but not yet turned into a table, would
+ * be left out. A file that is gone by now has become a table, which LevelDB syncs.
+ */
+async function syncLogFiles(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!name.endsWith('.log')) continue
+    try {
+      const file = await open(join(directory, name), 'r+')
+      await file.datasync().finally(() => file.close())
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error
+    }
+  }
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true })
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const advice = 'Name one that this process may create and write to'
+    throw new ActorumError('STORAGE_FAILED', `The directory ${directory} cannot be created: ${why}. ${advice}.`, {
+      cause,
+    })
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+}
