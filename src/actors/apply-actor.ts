@@ -1,0 +1,117 @@
+import { ActorumError } from '../errors.js'
+import type { Commit } from '../machines/effects.js'
+import { clusterIdOf, forEachCommand, type EntryRun } from '../machines/entry-run.js'
+import { invariant } from '../machines/invariant.js'
+import type { LogIndex } from '../machines/types.js'
+import type { CommittedBatch, StateMachine } from '../state-machines/ports.js'
+import type { LogStore } from '../storage/ports.js'
+
+export interface ApplyActorPorts<Command, Result> {
+  readonly stateMachine: StateMachine<Command, Result>
+  readonly store: LogStore
+  /** Whether this server's own clients wait for a run's results. */
+  readonly isAwaited: (run: EntryRun) => boolean
+  /** After every run; with results when its commands are awaited. */
+  readonly applied: (run: EntryRun, results: readonly Result[] | undefined) => void
+  /** A no-op named the cluster. */
+  readonly named: (clusterId: string) => void
+  readonly fail: (error: Error) => void
+  /** More of the backlog has come from disk: apply it in a turn of the loop. */
+  readonly wake: () => void
+}
+
+const BACKLOG_READ_BYTES = 1024 * 1024
+
+/**
+ * Applies committed runs in log order, each once a start. Runs come with the commit; those from before this start, or
+ * no longer in memory, are read from disk, a piece at a time, so that a long backlog does not hold up the loop.
+ */
+export class ApplyActor<Command, Result> {
+  readonly #ports: ApplyActorPorts<Command, Result>
+  #lastApplied: LogIndex
+  #commitIndex: LogIndex
+  /** Committed and not yet applied, in order, perhaps with a gap before the first. */
+  #queue: EntryRun[] = []
+  #isReading = false
+
+  constructor(ports: ApplyActorPorts<Command, Result>, lastApplied: LogIndex) {
+    this.#ports = ports
+    this.#lastApplied = lastApplied
+    this.#commitIndex = lastApplied
+  }
+
+  get lastApplied(): LogIndex {
+    return this.#lastApplied
+  }
+
+  commit({ index, runs }: Commit): void {
+    this.#commitIndex = index
+    for (const run of runs) this.#queue.push(run)
+    this.advance()
+  }
+
+  /** Applies what is at hand, and asks the disk for what is missing. */
+  advance(): void {
+    const queue = this.#queue
+    let done = 0
+    for (; done < queue.length; done++) {
+      const run = queue[done]
+      if (run === undefined || run.firstIndex > this.#lastApplied + 1) break
+      if (run.lastIndex > this.#lastApplied) this.#apply(run)
+    }
+    if (done > 0) this.#queue = done === queue.length ? [] : queue.slice(done)
+    const hasGap = this.#lastApplied < (this.#queue[0]?.firstIndex ?? this.#commitIndex + 1) - 1
+    if (hasGap && !this.#isReading) this.#fetch()
+  }
+
+  #fetch(): void {
+    this.#isReading = true
+    this.#ports.store.read(this.#lastApplied + 1, BACKLOG_READ_BYTES, (error, runs) => {
+      this.#isReading = false
+      if (error !== undefined) {
+        this.#ports.fail(error)
+        return
+      }
+      // The newest runs are taken from memory: on disk a truncation of what they replaced may still be on its way.
+      const end = this.#queue[0]?.firstIndex ?? this.#commitIndex + 1
+      const committed = runs.filter((run) => run.lastIndex < end)
+      if (committed.length === 0) return
+      this.#queue = [...committed, ...this.#queue]
+      this.#ports.wake()
+    })
+  }
+
+  #apply(run: EntryRun): void {
+    invariant(run.firstIndex === this.#lastApplied + 1, 'entries are applied in order', [
+      run.firstIndex,
+      this.#lastApplied,
+    ])
+    const results = run.kind === 'command' ? this.#applyCommands(run) : this.#note(run)
+    this.#lastApplied = run.lastIndex
+    this.#ports.applied(run, results)
+  }
+
+  #applyCommands(run: EntryRun): readonly Result[] | undefined {
+    const bounds = new Uint32Array(run.count * 2)
+    let at = 0
+    forEachCommand(run, (start, end) => {
+      bounds[at++] = start
+      bounds[at++] = end
+    })
+    const resultsWanted = this.#ports.isAwaited(run)
+    const { firstIndex, term, count, clusterTime, wallTime, bytes } = run
+    const batch: CommittedBatch = { firstIndex, term, count, clusterTime, wallTime, bytes, bounds, resultsWanted }
+    const results = this.#ports.stateMachine.apply(batch)
+    if (!resultsWanted) return undefined
+    if (results.length !== count) {
+      const text = `the state machine returned ${results.length} results for ${count} commands; it must return one each`
+      throw new ActorumError('INVALID_ARGUMENT', text)
+    }
+    return results
+  }
+
+  #note(run: EntryRun): undefined {
+    if (run.kind === 'noop') this.#ports.named(clusterIdOf(run))
+    return undefined
+  }
+}

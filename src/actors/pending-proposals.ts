@@ -1,0 +1,270 @@
+import { ActorumError } from '../errors.js'
+import type { Answer } from '../machines/effects.js'
+import type { EntryRun } from '../machines/entry-run.js'
+import type { ProposalBatch as ProposalEventBatch } from '../machines/events.js'
+import type { ServerId, Term } from '../machines/types.js'
+import type { CommandCodec } from '../state-machines/ports.js'
+import { ProposalBatch, type ProposalRequest } from './proposal-batch.js'
+
+/** Whom this server takes for the leader at the moment. */
+export interface LeaderView {
+  readonly leaderId: ServerId | undefined
+  readonly term: Term
+  readonly isSelf: boolean
+}
+
+export interface ProposalLimits {
+  readonly runBytesMax: number
+  readonly pendingProposalsMax: number
+  readonly pendingBytesMax: number
+  readonly forwardToLeader: boolean
+  /** How long a refused batch waits before it is offered to the same leader again. */
+  readonly retryMs: number
+}
+
+type Refusal = Extract<Answer, { readonly type: 'proposalsRefused' }>
+
+const FIRST_CAPACITY = 4096
+
+/**
+ * Proposals from the moment they are called until their outcome is known. Those of one turn go out as one batch. A batch
+ * that was refused, or has no leader to go to, waits for one; a batch that was proposed and whose leader is gone has an
+ * unknown outcome.
+ */
+export class PendingProposals<Command, Result> {
+  readonly #codec: CommandCodec<Command>
+  readonly #limits: ProposalLimits
+  readonly #nonce: number
+  #nextId = 1
+  #open: ProposalBatch<Result> | undefined
+  /** Not proposed, in order of arrival. */
+  #waiting: ProposalBatch<Result>[] = []
+  readonly #proposed = new Map<number, ProposalBatch<Result>>()
+  #count = 0
+  #byteLength = 0
+  #capacity = FIRST_CAPACITY
+  /** Not before: a leader that has just refused is not asked again at once. */
+  #retryAt = -Infinity
+  #refusedBy: LeaderView | undefined
+
+  constructor(codec: CommandCodec<Command>, limits: ProposalLimits, nonce: number) {
+    this.#codec = codec
+    this.#limits = limits
+    this.#nonce = nonce
+  }
+
+  get size(): number {
+    return this.#count
+  }
+
+  /** Takes a proposal, or refuses it with BUSY. The command's bytes are copied here. */
+  add(command: Command, request: ProposalRequest<Result>): void {
+    const { pendingProposalsMax, pendingBytesMax, runBytesMax } = this.#limits
+    const size = this.#codec.sizeOf(command)
+    if (this.#count >= pendingProposalsMax || this.#byteLength + size > pendingBytesMax) {
+      const load = `${this.#count} proposals of ${this.#byteLength} bytes wait for their outcome`
+      throw new ActorumError(
+        'BUSY',
+        `${load}; this one was not proposed: try again later (pendingProposalsMax, pendingBytesMax)`,
+      )
+    }
+    if (this.#open !== undefined && this.#open.byteLength + size > runBytesMax) this.#close()
+    this.#open ??= new ProposalBatch(this.#nextId++, this.#capacity)
+    const before = this.#open.byteLength
+    this.#open.add(this.#codec, command, size, request)
+    this.#count++
+    this.#byteLength += this.#open.byteLength - before
+  }
+
+  #close(): void {
+    if (this.#open === undefined) return
+    // The next batch is probably about as large as this one.
+    this.#capacity = Math.max(FIRST_CAPACITY, Math.min(this.#open.byteLength + 1024, this.#limits.runBytesMax))
+    this.#waiting.push(this.#open)
+    this.#open = undefined
+  }
+
+  /** What to propose now, and to whom it goes. */
+  drain(leader: LeaderView, now: number): readonly ProposalEventBatch[] {
+    this.#close()
+    if (this.#waiting.length === 0) return []
+    if (!this.#limits.forwardToLeader && !leader.isSelf) {
+      this.#rejectWaiting(leader)
+      return []
+    }
+    const { leaderId, term } = leader
+    if (leaderId === undefined || this.#mustWait(leader, now)) return []
+    const batches: ProposalEventBatch[] = []
+    for (const waiting of this.#waiting) {
+      const batch = this.#withoutSettled(waiting)
+      if (batch.requests.length === 0) continue
+      batch.proposed = { leaderId, term }
+      this.#proposed.set(batch.id, batch)
+      batches.push({ batch: batch.id, nonce: this.#nonce, count: batch.requests.length, bytes: batch.bytes })
+    }
+    this.#waiting = []
+    return batches
+  }
+
+  #mustWait(leader: LeaderView, now: number): boolean {
+    const isSame = this.#refusedBy?.leaderId === leader.leaderId && this.#refusedBy?.term === leader.term
+    return isSame && now < this.#retryAt
+  }
+
+  #withoutSettled(batch: ProposalBatch<Result>): ProposalBatch<Result> {
+    if (!batch.requests.some((request) => request.isSettled)) return batch
+    const kept = batch.withoutSettled(this.#nextId++)
+    this.#byteLength -= batch.byteLength - kept.byteLength
+    return kept
+  }
+
+  #rejectWaiting({ leaderId }: LeaderView): void {
+    for (const batch of this.#waiting) this.#rejectAll(batch, () => notLeader(leaderId))
+    this.#waiting = []
+  }
+
+  /** A leader refused a batch: it is certainly not proposed. */
+  refused({ nonce, batch: id, reason }: Refusal, leader: LeaderView, now: number): void {
+    const batch = nonce === this.#nonce ? this.#proposed.get(id) : undefined
+    if (batch === undefined) return
+    this.#proposed.delete(id)
+    batch.proposed = undefined
+    if (reason === 'busy') {
+      this.#rejectAll(
+        batch,
+        () =>
+          new ActorumError(
+            'BUSY',
+            'the leader has too many uncommitted entries; this one was not proposed: try again later',
+          ),
+      )
+      return
+    }
+    // Its id has been seen by a leader: under the same one a second try would look like a duplicate.
+    const again = batch.withoutSettled(this.#nextId++)
+    this.#byteLength -= batch.byteLength - again.byteLength
+    if (again.requests.length > 0) this.#waiting.push(again)
+    this.#refusedBy = leader
+    this.#retryAt = now + this.#limits.retryMs
+  }
+
+  /** True when this server's own clients wait for the run's results. */
+  isAwaited({ origin }: EntryRun): boolean {
+    return origin.nonce === this.#nonce && this.#proposed.has(origin.batch)
+  }
+
+  /** A run proposed by this server has been applied by it. */
+  applied({ origin }: EntryRun, results: readonly Result[]): void {
+    const batch = this.#proposed.get(origin.batch)
+    if (batch === undefined) return
+    this.#proposed.delete(origin.batch)
+    const { requests } = batch
+    this.#count -= requests.length
+    this.#byteLength -= batch.byteLength - HEADER_ROOM
+    for (let at = 0; at < requests.length; at++) {
+      const request = requests[at]
+      if (request === undefined || request.isSettled) continue
+      request.isSettled = true
+      // One result a request: the apply actor has checked it.
+      request.resolve(results[at] as Result)
+    }
+  }
+
+  /** Leadership has changed: what was handed to another leader, or in another term, may or may not be applied. */
+  leaderChanged({ leaderId, term }: LeaderView): void {
+    for (const [id, batch] of this.#proposed) {
+      if (batch.proposed?.leaderId === leaderId && batch.proposed?.term === term) continue
+      this.#proposed.delete(id)
+      const server = batch.proposed?.leaderId
+      this.#rejectAll(batch, () =>
+        unknownOutcome(`server ${server} lost leadership before it was known to be committed`),
+      )
+    }
+  }
+
+  /** Answers what has waited too long. */
+  expire(now: number, leader: LeaderView): void {
+    for (const batch of this.#proposed.values()) this.#expireBatch(batch, now, leader)
+    for (const batch of this.#waiting) this.#expireBatch(batch, now, leader)
+  }
+
+  #expireBatch(batch: ProposalBatch<Result>, now: number, leader: LeaderView): void {
+    if (batch.deadline > now) return
+    batch.deadline = Infinity
+    for (const request of batch.requests) {
+      if (request.isSettled) continue
+      if (request.deadline > now) {
+        batch.deadline = Math.min(batch.deadline, request.deadline)
+        continue
+      }
+      request.isSettled = true
+      request.reject(
+        batch.proposed === undefined ? notProposed(leader) : unknownOutcome('it was proposed, and its time ran out'),
+      )
+    }
+  }
+
+  /** A client gave up on a request. */
+  abandon(request: ProposalRequest<Result>, reason: unknown): void {
+    if (request.isSettled) return
+    request.isSettled = true
+    request.reject(
+      this.#isProposed(request) ? unknownOutcome('it was proposed, and then aborted', reason) : aborted(reason),
+    )
+  }
+
+  #isProposed(request: ProposalRequest<Result>): boolean {
+    for (const batch of this.#proposed.values()) if (batch.requests.includes(request)) return true
+    return false
+  }
+
+  /** The server stops: nothing more will be known here. */
+  rejectEverything(error: ActorumError): void {
+    this.#close()
+    for (const batch of this.#proposed.values()) this.#rejectAll(batch, () => unknownOutcome(error.message, error))
+    for (const batch of this.#waiting) this.#rejectAll(batch, () => error)
+    this.#proposed.clear()
+    this.#waiting = []
+  }
+
+  #rejectAll(batch: ProposalBatch<Result>, error: () => ActorumError): void {
+    this.#count -= batch.requests.length
+    this.#byteLength -= batch.byteLength - HEADER_ROOM
+    for (const request of batch.requests) {
+      if (request.isSettled) continue
+      request.isSettled = true
+      request.reject(error())
+    }
+  }
+}
+
+/** A batch's bytes before its first entry; not counted as pending. */
+const HEADER_ROOM = new ProposalBatch(0, 0).byteLength
+
+export function notLeader(leaderId: ServerId | undefined): ActorumError {
+  if (leaderId === undefined)
+    return new ActorumError('NO_LEADER', 'no leader is known; nothing was proposed or read: try again')
+  return new ActorumError(
+    'NOT_LEADER',
+    `this server does not lead, server ${leaderId} does; nothing was proposed or read: ask it`,
+    { leaderId },
+  )
+}
+
+export function aborted(reason: unknown): ActorumError {
+  return new ActorumError('ABORTED', 'the call was aborted; nothing was proposed', { cause: reason })
+}
+
+function notProposed({ leaderId }: LeaderView): ActorumError {
+  return leaderId === undefined
+    ? new ActorumError('NO_LEADER', 'no leader was known within the time of the call; nothing was proposed: try again')
+    : new ActorumError('TIMEOUT', 'the time of the call ran out; nothing was proposed: try again')
+}
+
+function unknownOutcome(why: string, cause?: unknown): ActorumError {
+  return new ActorumError(
+    'OUTCOME_UNKNOWN',
+    `${why}; the command may or may not be applied: read before you try again`,
+    { cause },
+  )
+}

@@ -1,0 +1,180 @@
+import { ActorumError } from '../errors.js'
+import type { Answer } from '../machines/effects.js'
+import type { LogIndex, Term, ServerId } from '../machines/types.js'
+import { notLeader, type LeaderView } from './pending-proposals.js'
+
+/** One client's read. `serve` is called once the state may be read, `reject` when it cannot; one of them, once. */
+export interface ReadRequest {
+  serve(): void
+  reject(error: Error): void
+  readonly deadline: number
+  isSettled: boolean
+}
+
+interface ReadBatch {
+  readonly lease: boolean
+  readonly requests: readonly ReadRequest[]
+  readonly deadline: number
+  readonly asked: { readonly leaderId: ServerId; readonly term: Term; readonly at: number } | undefined
+}
+
+export interface ReadLimits {
+  readonly pendingReadsMax: number
+  readonly forwardToLeader: boolean
+  /** How long to wait for a leader's answer, or after a refusal, before asking again: reads may be asked twice. */
+  readonly retryMs: number
+}
+
+/** What the machine is asked for. */
+export interface ReadAsked {
+  readonly id: number
+  readonly nonce: number
+  readonly lease: boolean
+}
+
+/**
+ * Reads that need a leader's word, from the call until they are served. Those of one turn share one id and one round;
+ * they are served once this server has applied up to the index that they were given.
+ */
+export class PendingReads {
+  readonly #limits: ReadLimits
+  readonly #nonce: number
+  #nextId = 1
+  #arrived: { lease: ReadRequest[]; linearizable: ReadRequest[] } = { lease: [], linearizable: [] }
+  /** Asked and not answered, or refused and to be asked again. */
+  readonly #asked = new Map<number, ReadBatch>()
+  /** Given an index that is not yet applied. */
+  #confirmed: { readonly index: LogIndex; readonly batch: ReadBatch }[] = []
+  #count = 0
+
+  constructor(limits: ReadLimits, nonce: number) {
+    this.#limits = limits
+    this.#nonce = nonce
+  }
+
+  get size(): number {
+    return this.#count
+  }
+
+  add(request: ReadRequest, lease: boolean): void {
+    if (this.#count >= this.#limits.pendingReadsMax) {
+      throw new ActorumError('BUSY', `${this.#count} reads wait for their turn; try again later (pendingReadsMax)`)
+    }
+    this.#count++
+    this.#arrived[lease ? 'lease' : 'linearizable'].push(request)
+  }
+
+  /** What to ask the machine for now. */
+  drain(leader: LeaderView, now: number): readonly ReadAsked[] {
+    const asks: ReadAsked[] = []
+    for (const [id, batch] of [...this.#asked]) {
+      if (!this.#isOverdue(batch, leader, now)) continue
+      this.#asked.delete(id)
+      this.#ask(batch.requests, batch.lease, leader, now, asks)
+    }
+    const { lease, linearizable } = this.#arrived
+    if (lease.length + linearizable.length === 0) return asks
+    this.#arrived = { lease: [], linearizable: [] }
+    this.#ask(lease, true, leader, now, asks)
+    this.#ask(linearizable, false, leader, now, asks)
+    return asks
+  }
+
+  /** A leader that is this server itself forgets no read; another one, or the way to it, may. */
+  #isOverdue({ asked }: ReadBatch, { leaderId, term, isSelf }: LeaderView, now: number): boolean {
+    if (leaderId === undefined) return false
+    if (asked === undefined || asked.leaderId !== leaderId || asked.term !== term) return true
+    return !isSelf && now - asked.at >= this.#limits.retryMs
+  }
+
+  #ask(requests: readonly ReadRequest[], lease: boolean, leader: LeaderView, now: number, asks: ReadAsked[]): void {
+    const open = requests.some((request) => request.isSettled)
+      ? requests.filter((request) => !request.isSettled)
+      : requests
+    if (open.length === 0) return
+    const { leaderId, term } = leader
+    if (!this.#limits.forwardToLeader && !leader.isSelf) {
+      for (const request of open) this.#reject(request, notLeader(leaderId))
+      return
+    }
+    const id = this.#nextId++
+    const deadline = open.reduce((earliest, request) => Math.min(earliest, request.deadline), Infinity)
+    const asked = leaderId === undefined ? undefined : { leaderId, term, at: now }
+    this.#asked.set(id, { lease, requests: open, deadline, asked })
+    if (asked !== undefined) asks.push({ id, nonce: this.#nonce, lease })
+  }
+
+  /** The machine's answer to a batch. */
+  answered(answer: Exclude<Answer, { readonly type: 'proposalsRefused' }>, lastApplied: LogIndex): void {
+    const batch = answer.nonce === this.#nonce ? this.#asked.get(answer.id) : undefined
+    if (batch === undefined) return
+    // A refused batch stays as it was asked: it is asked again when the leader changes or the time comes.
+    if (answer.type === 'readsRefused') return
+    this.#asked.delete(answer.id)
+    if (answer.index <= lastApplied) this.#serve(batch)
+    else this.#confirmed.push({ index: answer.index, batch })
+  }
+
+  /** Serves what waited for entries to be applied. */
+  applied(lastApplied: LogIndex): void {
+    if (this.#confirmed.length === 0) return
+    const ready = this.#confirmed.filter(({ index }) => index <= lastApplied)
+    if (ready.length === 0) return
+    this.#confirmed = this.#confirmed.filter(({ index }) => index > lastApplied)
+    for (const { batch } of ready) this.#serve(batch)
+  }
+
+  #serve({ requests }: ReadBatch): void {
+    for (const request of requests) {
+      if (request.isSettled) continue
+      request.isSettled = true
+      this.#count--
+      request.serve()
+    }
+  }
+
+  expire(now: number, { leaderId }: LeaderView): void {
+    for (const [id, batch] of this.#asked) {
+      if (this.#expireBatch(batch, now, leaderId)) this.#asked.delete(id)
+    }
+    this.#confirmed = this.#confirmed.filter(({ batch }) => !this.#expireBatch(batch, now, leaderId))
+  }
+
+  /** True when nobody waits for the batch any more. */
+  #expireBatch({ requests, deadline }: ReadBatch, now: number, leaderId: ServerId | undefined): boolean {
+    if (deadline > now) return false
+    for (const request of requests) {
+      if (!request.isSettled && request.deadline <= now) this.#reject(request, timedOut(leaderId))
+    }
+    return requests.every((request) => request.isSettled)
+  }
+
+  abandon(request: ReadRequest, reason: unknown): void {
+    if (!request.isSettled)
+      this.#reject(request, new ActorumError('ABORTED', 'the read was aborted', { cause: reason }))
+  }
+
+  rejectEverything(error: ActorumError): void {
+    const { lease, linearizable } = this.#arrived
+    const batches = [...this.#asked.values(), ...this.#confirmed.map(({ batch }) => batch)]
+    for (const request of [...lease, ...linearizable, ...batches.flatMap(({ requests }) => requests)]) {
+      this.#reject(request, error)
+    }
+    this.#arrived = { lease: [], linearizable: [] }
+    this.#asked.clear()
+    this.#confirmed = []
+  }
+
+  #reject(request: ReadRequest, error: ActorumError): void {
+    if (request.isSettled) return
+    request.isSettled = true
+    this.#count--
+    request.reject(error)
+  }
+}
+
+function timedOut(leaderId: ServerId | undefined): ActorumError {
+  return leaderId === undefined
+    ? new ActorumError('NO_LEADER', 'no leader was known within the time of the read: try again')
+    : new ActorumError('TIMEOUT', 'the time of the read ran out before the leader had confirmed it: try again')
+}

@@ -1,0 +1,410 @@
+import { createActor, type Actor } from 'xstate'
+import { ActorumError } from '../errors.js'
+import type { RaftContext, RaftSettings } from '../machines/context.js'
+import type { Answer, Effect } from '../machines/effects.js'
+import type { EntryRun } from '../machines/entry-run.js'
+import type { LocalEvent, MessageEvent, Instant, RaftEvent } from '../machines/events.js'
+import { InvariantBroken, unreachable } from '../machines/invariant.js'
+import { holdsLease } from '../machines/leadership.js'
+import { termAt } from '../machines/log.js'
+import { raftMachine } from '../machines/raft.machine.js'
+import { step } from '../machines/step.js'
+import type { Clock, Random } from '../machines/time-and-chance.js'
+import type { LogIndex, ServerId } from '../machines/types.js'
+import type { StateMachine } from '../state-machines/ports.js'
+import type { LogStore, Recovered } from '../storage/ports.js'
+import type { Transport, TransportHandler } from '../transport/ports.js'
+import { ApplyActor } from './apply-actor.js'
+import { EffectRunner } from './effect-runner.js'
+import { EventLoop, type LoopInput } from './event-loop.js'
+import { LoopClock } from './loop-clock.js'
+import { PendingProposals, type LeaderView, type ProposalLimits } from './pending-proposals.js'
+import { PendingReads, type ReadLimits, type ReadRequest } from './pending-reads.js'
+import type { ProposalRequest } from './proposal-batch.js'
+import { Waiters, type Waiter } from './waiters.js'
+
+export interface RaftServerPorts<Command, Result> {
+  readonly transport: Transport
+  /** Open, and recovered as `recovered` says. */
+  readonly store: LogStore
+  readonly stateMachine: StateMachine<Command, Result>
+  readonly clock: Clock
+  readonly random: Random
+}
+
+export interface RaftServerOptions {
+  readonly id: ServerId
+  readonly settings: RaftSettings
+  readonly limits: Omit<ProposalLimits & ReadLimits, 'retryMs'>
+  readonly recovered: Recovered
+  /** Random per start; also in the transport's handshake. */
+  readonly nonce: number
+  /** What this server names the cluster if it becomes its first leader. */
+  readonly proposedClusterId: string
+}
+
+export interface RaftServerHandler {
+  /** The server has stopped by itself: its store failed or an invariant broke. */
+  failed(error: ActorumError): void
+  notice(text: string): void
+  /** After every event of the machine, for those who check its laws. */
+  stepped?(context: RaftContext, event: RaftEvent): void
+  /** After every run applied. */
+  applied?(run: EntryRun): void
+}
+
+/** How often calls are looked at whose time has run out or whose leader has not answered (ms). */
+const SWEEP_MS = 25
+
+/**
+ * One server: the role machine, the loop that feeds it, and what performs its effects. Everything here happens in turns
+ * of the loop; callbacks, not promises, so that a simulated cluster replays exactly.
+ */
+export class RaftServer<Command, Result> {
+  readonly id: ServerId
+  readonly role: Actor<typeof raftMachine>
+  readonly #ports: RaftServerPorts<Command, Result>
+  readonly #options: RaftServerOptions
+  readonly #handler: RaftServerHandler
+  readonly #loop: EventLoop
+  readonly #timers: LoopClock
+  readonly #runner: EffectRunner
+  readonly #applier: ApplyActor<Command, Result>
+  readonly #proposals: PendingProposals<Command, Result>
+  readonly #reads: PendingReads
+  readonly #waiters = new Waiters()
+  #effects: Effect[] = []
+  #machineError: unknown
+  #leader: LeaderView = { leaderId: undefined, term: 0, isSelf: false }
+  #clusterId: string | undefined
+  #isSweeping = false
+  #isAwake = false
+  #stopped: ActorumError | undefined
+
+  constructor(ports: RaftServerPorts<Command, Result>, options: RaftServerOptions, handler: RaftServerHandler) {
+    const { clock, random, stateMachine, store, transport } = ports
+    const { settings, recovered, nonce } = options
+    this.id = options.id
+    this.#ports = ports
+    this.#options = options
+    this.#handler = handler
+    this.#clusterId = recovered.clusterId
+    this.#loop = new EventLoop(clock, this.#turn, this.#fail, settings.appendBytesMax)
+    this.#timers = new LoopClock(clock, (timer) => this.#loop.expiries.next({ type: 'expiry', timer }))
+    const limits = { ...options.limits, retryMs: 2 * settings.heartbeatIntervalMs }
+    this.#proposals = new PendingProposals(stateMachine.commands, limits, nonce)
+    this.#reads = new PendingReads(limits, nonce)
+    this.#applier = new ApplyActor(
+      {
+        stateMachine,
+        store,
+        isAwaited: (run) => this.#proposals.isAwaited(run),
+        applied: this.#applied,
+        named: this.#named,
+        fail: this.#fail,
+        wake: () => this.#loop.completions.next({ type: 'requests' }),
+      },
+      recovered.boundary.index,
+    )
+    this.#runner = new EffectRunner(
+      {
+        transport,
+        store,
+        commit: (commit) => this.#applier.commit(commit),
+        answer: this.#answer,
+        notify: (text) => handler.notice(text),
+        written: (write) => this.#loop.completions.next({ type: 'written', write }),
+        post: (event) => this.#loop.completions.next({ type: 'event', event }),
+        fail: this.#fail,
+      },
+      recovered.lastIndex,
+    )
+    this.role = this.#createRole(random.uint32())
+  }
+
+  #createRole(seed: number): Actor<typeof raftMachine> {
+    const { clock } = this.#ports
+    const { id, settings, recovered, proposedClusterId } = this.#options
+    const { boundary, lastIndex, lastChecksum, lastClusterTime, termStarts, configurations, hardState } = recovered
+    const role = createActor(raftMachine, {
+      id: `raft-${id}`,
+      clock: this.#timers,
+      input: {
+        id,
+        settings,
+        seed,
+        now: clock.now(),
+        wallTime: clock.wallTime(),
+        hardState,
+        log: { boundary, lastIndex, lastChecksum, lastClusterTime, termStarts },
+        configurations,
+        clusterId: recovered.clusterId ?? proposedClusterId,
+      },
+    })
+    // Listeners that throw are swallowed by XState, so this one only collects.
+    role.on('*', (effect) => void this.#effects.push(effect))
+    role.subscribe({ error: (error) => (this.#machineError = error) })
+    return role
+  }
+
+  /** Starts the role machine. The transport may deliver from now on, through `transportHandler`. */
+  start(): void {
+    try {
+      this.role.start()
+      this.#runEffects()
+      this.#runner.flush()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /** What the transport tells, on its way into the loop. */
+  readonly transportHandler: TransportHandler = {
+    message: (from, message) => this.#loop.messages.next({ type: 'message', from, message }),
+    peerUp: (peer, nonce) => this.#loop.messages.next({ type: 'event', event: { type: 'peerUp', peer, nonce } }),
+    peerDown: (peer) => this.#loop.messages.next({ type: 'event', event: { type: 'peerDown', peer } }),
+    peerDropped: (peer) => this.#loop.messages.next({ type: 'event', event: { type: 'peerDropped', peer } }),
+    notice: (text) => this.#handler.notice(text),
+  }
+
+  /** The role machine's state as of the last turn. */
+  get context(): RaftContext {
+    return this.role.getSnapshot().context
+  }
+
+  get lastApplied(): LogIndex {
+    return this.#applier.lastApplied
+  }
+
+  get clusterId(): string | undefined {
+    return this.#clusterId
+  }
+
+  /** True once a leader is known and the no-op of its term is committed here. */
+  get isReady(): boolean {
+    const { leaderId, commitIndex, hardState, log } = this.context
+    return this.#stopped === undefined && leaderId !== undefined && termAt(log, commitIndex) === hardState.term
+  }
+
+  /** Proposes a command. Throws BUSY or STOPPED, in which case the request is never called. */
+  propose(command: Command, request: ProposalRequest<Result>): void {
+    this.#assertRunning()
+    this.#proposals.add(command, request)
+    this.#wake()
+  }
+
+  abandonProposal(request: ProposalRequest<Result>, reason: unknown): void {
+    this.#proposals.abandon(request, reason)
+  }
+
+  /** Reads once a leader has confirmed that it leads, or holds its lease. Throws BUSY or STOPPED likewise. */
+  read(request: ReadRequest, lease: boolean): void {
+    this.#assertRunning()
+    this.#reads.add(request, lease)
+    this.#wake()
+  }
+
+  abandonRead(request: ReadRequest, reason: unknown): void {
+    this.#reads.abandon(request, reason)
+  }
+
+  /** True when the state may be read this very moment by this server's own lease. */
+  mayReadByLease(): boolean {
+    const { context } = this
+    return (
+      this.#stopped === undefined &&
+      this.#applier.lastApplied >= context.commitIndex &&
+      holdsLease(context, this.#ports.clock.now())
+    )
+  }
+
+  /** Calls back once `isReady`. */
+  whenReady(waiter: Waiter): void {
+    this.#waitFor(() => this.isReady, waiter)
+  }
+
+  /** Calls back once this server no longer leads. */
+  whenNotLeading(waiter: Waiter): void {
+    this.#waitFor(() => this.context.leadership === undefined, waiter)
+  }
+
+  #waitFor(condition: () => boolean, waiter: Waiter): void {
+    this.#assertRunning()
+    this.#waiters.add(condition, waiter)
+    this.#wake()
+  }
+
+  transferLeadership(to?: ServerId): void {
+    this.#loop.requests.next({ type: 'event', event: { type: 'transferLeadership', to } })
+  }
+
+  /** Throws what stopped this server, or STOPPED. */
+  #assertRunning(): void {
+    if (this.#stopped !== undefined) throw this.#stopped
+  }
+
+  /** Ends the loop at once. Requests without an outcome are rejected. */
+  stop(error = new ActorumError('STOPPED', 'this server was stopped')): void {
+    if (this.#stopped !== undefined) return
+    this.#stopped = error
+    this.#loop.stop()
+    this.role.stop()
+    this.#proposals.rejectEverything(error)
+    this.#reads.rejectEverything(error)
+    this.#waiters.rejectAll(error)
+  }
+
+  /** For the store: a background sync failed, so this server stops. */
+  readonly storageFailed = (error: Error): void => this.#fail(error)
+
+  readonly #fail = (cause: unknown): void => {
+    if (this.#stopped !== undefined) return
+    const error = toActorumError(cause)
+    // The role machine shows it too: an inspector sees a server that failed, not one that went silent.
+    if (this.#machineError === undefined) this.#sendSafely({ type: 'storageFailed', reason: error.message })
+    this.stop(error)
+    this.#handler.failed(error)
+  }
+
+  #sendSafely(event: LocalEvent): void {
+    this.role.send({ ...event, ...this.#instant() })
+    this.#effects = []
+  }
+
+  /** Asks for a turn; once is enough for all requests until then. */
+  #wake(): void {
+    if (this.#isAwake) return
+    this.#isAwake = true
+    this.#loop.requests.next({ type: 'requests' })
+  }
+
+  #instant(): Instant {
+    const { clock } = this.#ports
+    return { now: clock.now(), wallTime: clock.wallTime() }
+  }
+
+  readonly #turn = (inputs: readonly LoopInput[]): void => {
+    const instant = this.#instant()
+    for (const input of inputs) this.#handle(input, instant)
+    this.#applier.advance()
+    this.#noteLeader()
+    this.#drainRequests(instant)
+    this.#runner.flush()
+    this.#reads.applied(this.#applier.lastApplied)
+    this.#waiters.check()
+    this.#sweepLater()
+  }
+
+  #handle(input: LoopInput, instant: Instant): void {
+    switch (input.type) {
+      case 'message': {
+        const { from, message } = input
+        this.#send({ ...instant, type: message.type, from, message } as RaftEvent & MessageEvent)
+        return
+      }
+      case 'event':
+        this.#send({ ...input.event, ...instant })
+        return
+      case 'written':
+        this.#send({ ...this.#runner.complete(input.write, this.#applier.lastApplied), ...instant })
+        return
+      case 'expiry':
+        if (input.timer.isCleared) return
+        this.#send({ ...instant, type: 'clock' })
+        input.timer.callback()
+        this.#afterSend({ ...instant, type: 'clock' })
+        return
+      case 'requests':
+        return
+      default:
+        unreachable(input)
+    }
+  }
+
+  #send(event: RaftEvent): void {
+    for (const settled of step(this.context, event)) {
+      this.role.send(settled)
+      this.#afterSend(settled)
+    }
+  }
+
+  #afterSend(event: RaftEvent): void {
+    if (this.#machineError !== undefined) throw toActorumError(this.#machineError)
+    this.#handler.stepped?.(this.context, event)
+    this.#runEffects()
+  }
+
+  #runEffects(): void {
+    if (this.#effects.length === 0) return
+    const effects = this.#effects
+    this.#effects = []
+    for (const effect of effects) this.#runner.run(effect)
+  }
+
+  #noteLeader(): void {
+    const { leaderId, hardState, leadership } = this.context
+    const { term } = hardState
+    const isSelf = leadership !== undefined
+    if (leaderId === this.#leader.leaderId && term === this.#leader.term && isSelf === this.#leader.isSelf) return
+    this.#leader = { leaderId, term, isSelf }
+    this.#proposals.leaderChanged(this.#leader)
+  }
+
+  #drainRequests(instant: Instant): void {
+    this.#isAwake = false
+    const batches = this.#proposals.drain(this.#leader, instant.now)
+    if (batches.length > 0) this.#send({ ...instant, type: 'proposals', batches })
+    const requests = this.#reads.drain(this.#leader, instant.now)
+    if (requests.length > 0) this.#send({ ...instant, type: 'reads', requests })
+  }
+
+  readonly #answer = (answer: Answer): void => {
+    if (answer.type === 'proposalsRefused') {
+      this.#proposals.refused(answer, this.#leader, this.#ports.clock.now())
+    } else {
+      this.#reads.answered(answer, this.#applier.lastApplied)
+    }
+  }
+
+  readonly #applied = (run: EntryRun, results: readonly Result[] | undefined): void => {
+    if (results !== undefined) this.#proposals.applied(run, results)
+    this.#handler.applied?.(run)
+  }
+
+  /** The first committed no-op names the cluster; later ones only repeat it. */
+  readonly #named = (clusterId: string): void => {
+    if (this.#clusterId !== undefined) return
+    this.#clusterId = clusterId
+    this.#ports.transport.setClusterId(clusterId)
+    this.#runner.recordClusterId(clusterId)
+  }
+
+  /** One timer while anything waits, whatever its number. */
+  #sweepLater(): void {
+    if (this.#isSweeping || this.#stopped !== undefined) return
+    if (this.#proposals.size + this.#reads.size + this.#waiters.size === 0) return
+    this.#isSweeping = true
+    this.#timers.setTimeout(() => {
+      this.#isSweeping = false
+      const now = this.#ports.clock.now()
+      this.#proposals.expire(now, this.#leader)
+      this.#reads.expire(now, this.#leader)
+      this.#waiters.expire(now, this.#leader.leaderId)
+    }, SWEEP_MS)
+  }
+}
+
+function toActorumError(cause: unknown): ActorumError {
+  if (cause instanceof ActorumError) return cause
+  if (cause instanceof InvariantBroken) {
+    return new ActorumError(
+      'INVARIANT_BROKEN',
+      `a law of Raft did not hold, so this server stopped: ${cause.message}`,
+      { cause },
+    )
+  }
+  const message = cause instanceof Error ? cause.message : String(cause)
+  return new ActorumError('INVARIANT_BROKEN', `the server failed where it must not, so it stopped: ${message}`, {
+    cause,
+  })
+}
