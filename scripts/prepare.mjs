@@ -3,7 +3,7 @@
 // It runs before anything is installed, so it uses Node alone. It says one line when it does something, else nothing.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -51,12 +51,17 @@ function install() {
 
 function build(stamp) {
   console.log('Building…')
-  // Outputs of sources that are gone must not linger: `exports` could still reach them.
-  rmSync(join(root, 'dist'), { recursive: true, force: true })
+  // Beside the old one, which is used until the new one is whole; and outputs of sources that are gone do not linger.
+  const fresh = join(root, `.dist-${process.pid}`)
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  const ran = run(process.execPath, [compiler, '-p', 'tsconfig.build.json'])
-  if (ran.failed) fail(`${ran.output}\nThe build failed: see the compiler's words above.`)
-  writeFileSync(stampFile, stamp)
+  const ran = run(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', fresh])
+  if (ran.failed) {
+    rmSync(fresh, { recursive: true, force: true })
+    fail(`${ran.output}\nThe build failed: see the compiler's words above.`)
+  }
+  writeFileSync(join(fresh, '.built-from'), stamp)
+  rmSync(join(root, 'dist'), { recursive: true, force: true })
+  renameSync(fresh, join(root, 'dist'))
 }
 
 function hashOfSources() {

@@ -1,13 +1,21 @@
 import type { Actor, AnyActorRef, Subscription } from 'xstate'
 import { realClock, realRandom } from './actors/clock.js'
 import { RaftServer } from './actors/raft-server.js'
+import { watch } from './client/calls.js'
 import type { ClientApi } from './client/client-api.js'
 import { EmbeddedClient } from './client/embedded-client.js'
 import { openEngineParts, type EngineParts } from './engine-parts.js'
 import { ActorumError } from './errors.js'
 import type { raftMachine } from './machines/raft.machine.js'
 import type { Member } from './machines/types.js'
-import { validateOptions, type EngineOptions, type ResolvedOptions } from './options.js'
+import {
+  callDefaults,
+  validateCallOptions,
+  validateOptions,
+  type CallOptions,
+  type EngineOptions,
+  type ResolvedOptions,
+} from './options.js'
 import type { KvCommand, KvResult } from './state-machines/kv/commands.js'
 import { KeyValueStore } from './state-machines/kv/key-value-store.js'
 
@@ -132,22 +140,26 @@ export class EmbeddedEngine {
   /**
    * Waits until a leader is known and its no-op is committed here, so that calls will not wait for an election.
    * @param options.timeoutMs - default: `requestTimeoutMs`
-   * @throws ActorumError NO_LEADER or TIMEOUT when the time runs out, STOPPED
+   * @throws ActorumError NO_LEADER or TIMEOUT when the time runs out, ABORTED, STOPPED, INVALID_ARGUMENT
    */
-  ready(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
-    const { timeoutMs = this.#options.requestTimeoutMs, signal } = options
+  ready(options?: CallOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#assertOpen()
-      if (typeof timeoutMs !== 'number' || !(timeoutMs > 0)) {
-        throw new ActorumError('INVALID_ARGUMENT', `timeoutMs is ${String(timeoutMs)}; it must be a number above 0`)
-      }
-      signal?.throwIfAborted()
-      signal?.addEventListener(
-        'abort',
-        () => reject(new ActorumError('ABORTED', 'the wait was aborted', { cause: signal.reason })),
-        { once: true },
-      )
-      this.#server.whenReady({ resolve, reject, deadline: realClock.now() + timeoutMs })
+      const { signal, timeoutMs } = validateCallOptions(options, callDefaults(this.#options))
+      const rejectAborted = (cause: unknown): void =>
+        reject(new ActorumError('ABORTED', 'the wait was aborted', { cause }))
+      const release = signal === undefined ? undefined : watch(signal, rejectAborted)
+      this.#server.whenReady({
+        resolve: () => {
+          release?.()
+          resolve()
+        },
+        reject: (error) => {
+          release?.()
+          reject(error)
+        },
+        deadline: realClock.now() + timeoutMs,
+      })
     })
   }
 
@@ -190,6 +202,9 @@ export class EmbeddedEngine {
   readonly #fail = (error: ActorumError): void => {
     this.#failure = error
     this.#options.log({ level: 'error', message: `server ${this.id} stopped: ${error.message}` })
-    this.#stopping ??= this.#parts.close()
+    // Nobody may wait for it, so an error here has nowhere else to go.
+    this.#stopping ??= this.#parts.close().catch((cause: unknown) => {
+      this.#options.log({ level: 'error', message: `server ${this.id} did not close cleanly: ${String(cause)}` })
+    })
   }
 }

@@ -306,6 +306,8 @@ export interface ResolvedCallOptions {
   readonly consistency: Consistency
 }
 
+const CALL_OPTION_NAMES = ['signal', 'timeoutMs']
+const READ_OPTION_NAMES = [...CALL_OPTION_NAMES, 'consistency']
 const CONSISTENCIES: readonly unknown[] = ['linearizable', 'lease', 'eventual'] satisfies Consistency[]
 
 /** What a call without options gets; made once an engine. */
@@ -318,7 +320,7 @@ export function validateCallOptions(
   options: CallOptions | undefined,
   defaults: ResolvedCallOptions,
 ): ResolvedCallOptions {
-  return options === undefined ? defaults : resolveCall(options, defaults, ['signal', 'timeoutMs'])
+  return options === undefined ? defaults : resolveCall(options, defaults, CALL_OPTION_NAMES)
 }
 
 /** Checks the options of a read. Costs nothing without options. Throws INVALID_ARGUMENT. */
@@ -326,7 +328,7 @@ export function validateReadOptions(
   options: ReadOptions | undefined,
   defaults: ResolvedCallOptions,
 ): ResolvedCallOptions {
-  return options === undefined ? defaults : resolveCall(options, defaults, ['signal', 'timeoutMs', 'consistency'])
+  return options === undefined ? defaults : resolveCall(options, defaults, READ_OPTION_NAMES)
 }
 
 function resolveCall(
@@ -360,8 +362,8 @@ function checkNames(
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     throw invalid(`${what} are ${shown(input)}; they must be an object`)
   }
-  for (const name of Object.keys(input)) {
-    if (names.includes(name)) continue
+  for (const name in input) {
+    if (names.includes(name) || !Object.hasOwn(input, name)) continue
     const nearest = nearestName(name, names)
     const advice = nearest === undefined ? `known are ${names.join(', ')}` : `did you mean ${nearest}?`
     throw invalid(`${what} have no ${shown(name)}; ${advice}`)

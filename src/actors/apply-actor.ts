@@ -21,6 +21,7 @@ export interface ApplyActorPorts<Command, Result> {
 }
 
 const BACKLOG_READ_BYTES = 1024 * 1024
+const QUEUE_BYTES_MAX = 8 * 1024 * 1024
 
 /**
  * Applies committed runs in log order, each once a start. Runs come with the commit; those from before this start, or
@@ -32,6 +33,7 @@ export class ApplyActor<Command, Result> {
   #commitIndex: LogIndex
   /** Committed and not yet applied, in order, perhaps with a gap before the first. */
   #queue: EntryRun[] = []
+  #queuedBytes = 0
   #isReading = false
 
   constructor(ports: ApplyActorPorts<Command, Result>, lastApplied: LogIndex) {
@@ -46,12 +48,29 @@ export class ApplyActor<Command, Result> {
 
   commit({ index, runs }: Commit): void {
     this.#commitIndex = index
-    for (const run of runs) this.#queue.push(run)
-    this.advance()
+    for (const run of runs) {
+      // Behind a long backlog new runs are not kept in memory as well: they will be on disk when their turn comes.
+      if (this.isBehind && this.#queuedBytes > QUEUE_BYTES_MAX) return
+      this.#queue.push(run)
+      this.#queuedBytes += run.bytes.length
+    }
   }
 
-  /** Applies what is at hand, and asks the disk for what is missing. */
-  advance(): void {
+  /** Entries up to here need not be kept in memory to be applied: they are, or will be read from disk. */
+  get releasedIndex(): LogIndex {
+    return this.isBehind ? this.#commitIndex : this.#lastApplied
+  }
+
+  /** True while entries are missing in memory that must be applied before those that follow. */
+  get isBehind(): boolean {
+    return this.#lastApplied < (this.#queue[0]?.firstIndex ?? this.#commitIndex + 1) - 1
+  }
+
+  /**
+   * Applies what is at hand, and asks the disk for what is missing: only entries up to `durableIndex` are surely there,
+   * and surely not ones that have been truncated since.
+   */
+  advance(durableIndex: LogIndex): void {
     const queue = this.#queue
     let done = 0
     for (; done < queue.length; done++) {
@@ -59,12 +78,15 @@ export class ApplyActor<Command, Result> {
       if (run === undefined || run.firstIndex > this.#lastApplied + 1) break
       if (run.lastIndex > this.#lastApplied) this.#apply(run)
     }
-    if (done > 0) this.#queue = done === queue.length ? [] : queue.slice(done)
-    const hasGap = this.#lastApplied < (this.#queue[0]?.firstIndex ?? this.#commitIndex + 1) - 1
-    if (hasGap && !this.#isReading) this.#fetch()
+    if (done > 0) {
+      for (let at = 0; at < done; at++) this.#queuedBytes -= queue[at]?.bytes.length ?? 0
+      this.#queue = done === queue.length ? [] : queue.slice(done)
+    }
+    const isOnDisk = durableIndex > this.#lastApplied
+    if (this.isBehind && isOnDisk && !this.#isReading) this.#fetch(durableIndex)
   }
 
-  #fetch(): void {
+  #fetch(durableIndex: LogIndex): void {
     this.#isReading = true
     this.#ports.store.read(this.#lastApplied + 1, BACKLOG_READ_BYTES, (error, runs) => {
       this.#isReading = false
@@ -72,11 +94,11 @@ export class ApplyActor<Command, Result> {
         this.#ports.fail(error)
         return
       }
-      // The newest runs are taken from memory: on disk a truncation of what they replaced may still be on its way.
-      const end = this.#queue[0]?.firstIndex ?? this.#commitIndex + 1
-      const committed = runs.filter((run) => run.lastIndex < end)
+      const end = Math.min(this.#commitIndex, durableIndex, (this.#queue[0]?.firstIndex ?? Infinity) - 1)
+      const committed = runs.filter((run) => run.lastIndex <= end)
       if (committed.length === 0) return
       this.#queue = [...committed, ...this.#queue]
+      for (const run of committed) this.#queuedBytes += run.bytes.length
       this.#ports.wake()
     })
   }

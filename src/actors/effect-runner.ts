@@ -154,6 +154,6 @@ export function mergeSteps(steps: readonly Persist[], writtenIndex: LogIndex, cl
   return { write, messages, hardState, lastIndex, truncations }
 }
 
-function isEmpty(write: LogWrite): boolean {
-  return write.runs.length === 0 && write.hardState === undefined && write.truncateFrom === undefined
+function isEmpty({ runs, hardState, truncateFrom, clusterId }: LogWrite): boolean {
+  return runs.length === 0 && hardState === undefined && truncateFrom === undefined && clusterId === undefined
 }

@@ -1,6 +1,6 @@
 import { ActorumError } from '../errors.js'
 import type { Answer } from '../machines/effects.js'
-import type { EntryRun } from '../machines/entry-run.js'
+import { ENTRY_HEADER_BYTES, type EntryRun } from '../machines/entry-run.js'
 import type { ProposalBatch as ProposalEventBatch } from '../machines/events.js'
 import type { ServerId, Term } from '../machines/types.js'
 import type { CommandCodec } from '../state-machines/ports.js'
@@ -61,19 +61,19 @@ export class PendingProposals<Command, Result> {
   add(command: Command, request: ProposalRequest<Result>): void {
     const { pendingProposalsMax, pendingBytesMax, runBytesMax } = this.#limits
     const size = this.#codec.sizeOf(command)
-    if (this.#count >= pendingProposalsMax || this.#byteLength + size > pendingBytesMax) {
+    const entryBytes = ENTRY_HEADER_BYTES + size
+    if (this.#count >= pendingProposalsMax || this.#byteLength + entryBytes > pendingBytesMax) {
       const load = `${this.#count} proposals of ${this.#byteLength} bytes wait for their outcome`
       throw new ActorumError(
         'BUSY',
         `${load}; this one was not proposed: try again later (pendingProposalsMax, pendingBytesMax)`,
       )
     }
-    if (this.#open !== undefined && this.#open.byteLength + size > runBytesMax) this.#close()
-    this.#open ??= new ProposalBatch(this.#nextId++, this.#capacity)
-    const before = this.#open.byteLength
+    if (this.#open !== undefined && this.#open.byteLength + entryBytes > runBytesMax) this.#close()
+    this.#open ??= new ProposalBatch(this.#capacity)
     this.#open.add(this.#codec, command, size, request)
     this.#count++
-    this.#byteLength += this.#open.byteLength - before
+    this.#byteLength += entryBytes
   }
 
   #close(): void {
@@ -99,8 +99,10 @@ export class PendingProposals<Command, Result> {
       const batch = this.#withoutSettled(waiting)
       if (batch.requests.length === 0) continue
       batch.proposed = { leaderId, term }
-      this.#proposed.set(batch.id, batch)
-      batches.push({ batch: batch.id, nonce: this.#nonce, count: batch.requests.length, bytes: batch.bytes })
+      // In the order of proposing: a leader takes one that is far behind the others for a duplicate.
+      const id = this.#nextId++
+      this.#proposed.set(id, batch)
+      batches.push({ batch: id, nonce: this.#nonce, count: batch.requests.length, bytes: batch.bytes })
     }
     this.#waiting = []
     return batches
@@ -113,14 +115,22 @@ export class PendingProposals<Command, Result> {
 
   #withoutSettled(batch: ProposalBatch<Result>): ProposalBatch<Result> {
     if (!batch.requests.some((request) => request.isSettled)) return batch
-    const kept = batch.withoutSettled(this.#nextId++)
+    return this.#rebuilt(batch)
+  }
+
+  /** Without the requests that have been answered, which are pending no longer. */
+  #rebuilt(batch: ProposalBatch<Result>): ProposalBatch<Result> {
+    const kept = batch.withoutSettled()
+    this.#count -= batch.requests.length - kept.requests.length
     this.#byteLength -= batch.byteLength - kept.byteLength
     return kept
   }
 
   #rejectWaiting({ leaderId }: LeaderView): void {
-    for (const batch of this.#waiting) this.#rejectAll(batch, () => notLeader(leaderId))
+    // Whoever hears of it may propose again at once.
+    const waiting = this.#waiting
     this.#waiting = []
+    for (const batch of waiting) this.#rejectAll(batch, () => notLeader(leaderId))
   }
 
   /** A leader refused a batch: it is certainly not proposed. */
@@ -128,6 +138,7 @@ export class PendingProposals<Command, Result> {
     const batch = nonce === this.#nonce ? this.#proposed.get(id) : undefined
     if (batch === undefined) return
     this.#proposed.delete(id)
+    const refusedBy = batch.proposed
     batch.proposed = undefined
     if (reason === 'busy') {
       this.#rejectAll(
@@ -140,10 +151,11 @@ export class PendingProposals<Command, Result> {
       )
       return
     }
-    // Its id has been seen by a leader: under the same one a second try would look like a duplicate.
-    const again = batch.withoutSettled(this.#nextId++)
-    this.#byteLength -= batch.byteLength - again.byteLength
+    // In bytes of its own: those that were sent may not change, and a leader writes its header into what it appends.
+    const again = this.#rebuilt(batch)
     if (again.requests.length > 0) this.#waiting.push(again)
+    const isLate = refusedBy?.leaderId !== leader.leaderId || refusedBy?.term !== leader.term
+    if (isLate) return
     this.#refusedBy = leader
     this.#retryAt = now + this.#limits.retryMs
   }
@@ -159,8 +171,7 @@ export class PendingProposals<Command, Result> {
     if (batch === undefined) return
     this.#proposed.delete(origin.batch)
     const { requests } = batch
-    this.#count -= requests.length
-    this.#byteLength -= batch.byteLength - HEADER_ROOM
+    this.#release(batch)
     for (let at = 0; at < requests.length; at++) {
       const request = requests[at]
       if (request === undefined || request.isSettled) continue
@@ -184,16 +195,24 @@ export class PendingProposals<Command, Result> {
 
   /** Answers what has waited too long. */
   expire(now: number, leader: LeaderView): void {
-    for (const batch of this.#proposed.values()) this.#expireBatch(batch, now, leader)
-    for (const batch of this.#waiting) this.#expireBatch(batch, now, leader)
+    for (const [id, batch] of this.#proposed) {
+      if (this.#expireBatch(batch, now, leader)) this.#proposed.delete(id)
+    }
+    const waiting = this.#waiting
+    this.#waiting = []
+    const kept = waiting.filter((batch) => !this.#expireBatch(batch, now, leader))
+    this.#waiting = [...kept, ...this.#waiting]
   }
 
-  #expireBatch(batch: ProposalBatch<Result>, now: number, leader: LeaderView): void {
-    if (batch.deadline > now) return
+  /** True when nobody waits for the batch any more: a forwarded one may be lost, and would count as pending for ever. */
+  #expireBatch(batch: ProposalBatch<Result>, now: number, leader: LeaderView): boolean {
+    if (batch.deadline > now) return false
     batch.deadline = Infinity
+    let isAwaited = false
     for (const request of batch.requests) {
       if (request.isSettled) continue
       if (request.deadline > now) {
+        isAwaited = true
         batch.deadline = Math.min(batch.deadline, request.deadline)
         continue
       }
@@ -202,6 +221,14 @@ export class PendingProposals<Command, Result> {
         batch.proposed === undefined ? notProposed(leader) : unknownOutcome('it was proposed, and its time ran out'),
       )
     }
+    if (!isAwaited) this.#release(batch)
+    return !isAwaited
+  }
+
+  /** The batch is pending no longer. */
+  #release(batch: ProposalBatch<Result>): void {
+    this.#count -= batch.requests.length
+    this.#byteLength -= batch.byteLength - HEADER_ROOM
   }
 
   /** A client gave up on a request. */
@@ -209,13 +236,10 @@ export class PendingProposals<Command, Result> {
     if (request.isSettled) return
     request.isSettled = true
     request.reject(
-      this.#isProposed(request) ? unknownOutcome('it was proposed, and then aborted', reason) : aborted(reason),
+      request.batch?.proposed !== undefined
+        ? unknownOutcome('it was proposed, and then aborted', reason)
+        : aborted(reason),
     )
-  }
-
-  #isProposed(request: ProposalRequest<Result>): boolean {
-    for (const batch of this.#proposed.values()) if (batch.requests.includes(request)) return true
-    return false
   }
 
   /** The server stops: nothing more will be known here. */
@@ -228,8 +252,7 @@ export class PendingProposals<Command, Result> {
   }
 
   #rejectAll(batch: ProposalBatch<Result>, error: () => ActorumError): void {
-    this.#count -= batch.requests.length
-    this.#byteLength -= batch.byteLength - HEADER_ROOM
+    this.#release(batch)
     for (const request of batch.requests) {
       if (request.isSettled) continue
       request.isSettled = true
@@ -239,7 +262,7 @@ export class PendingProposals<Command, Result> {
 }
 
 /** A batch's bytes before its first entry; not counted as pending. */
-const HEADER_ROOM = new ProposalBatch(0, 0).byteLength
+const HEADER_ROOM = new ProposalBatch(0).byteLength
 
 export function notLeader(leaderId: ServerId | undefined): ActorumError {
   if (leaderId === undefined)

@@ -10,6 +10,8 @@ export interface ProposalRequest<Result> {
   readonly deadline: number
   /** True once it has been answered: its answer, or its silence, can change nothing more. */
   isSettled: boolean
+  /** Where it stands; set by the batch. */
+  batch?: ProposalBatch<Result>
 }
 
 /**
@@ -17,7 +19,6 @@ export interface ProposalRequest<Result> {
  * a caller's buffer is copied once and may be changed as soon as the call returns.
  */
 export class ProposalBatch<Result> {
-  readonly id: number
   readonly requests: ProposalRequest<Result>[] = []
   /** Where each request's entry begins. */
   readonly #starts: number[] = []
@@ -28,8 +29,7 @@ export class ProposalBatch<Result> {
   /** To whom it was handed, in which term; undefined while it is certainly not proposed. */
   proposed: { readonly leaderId: ServerId; readonly term: Term } | undefined
 
-  constructor(id: number, capacity: number) {
-    this.id = id
+  constructor(capacity: number) {
     this.#bytes = new Uint8Array(Math.max(capacity, RUN_HEADER_BYTES))
   }
 
@@ -37,12 +37,13 @@ export class ProposalBatch<Result> {
     return this.#length
   }
 
-  /** The run to be: header room and entries. */
+  /** The run to be: header room and entries. The log keeps it, so it may not pin much more than its own length. */
   get bytes(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length)
+    const isRoomy = this.#bytes.length > 2 * this.#length
+    return isRoomy ? this.#bytes.slice(0, this.#length) : this.#bytes.subarray(0, this.#length)
   }
 
-  /** Adds a command of `size` bytes. */
+  /** Adds a command of `size` bytes, or nothing when the codec throws. */
   add<Command>(codec: CommandCodec<Command>, command: Command, size: number, request: ProposalRequest<Result>): void {
     const start = this.#reserve(ENTRY_HEADER_BYTES + size)
     const bytes = this.#bytes
@@ -51,13 +52,19 @@ export class ProposalBatch<Result> {
     bytes[start + 2] = size >>> 8
     bytes[start + 3] = size
     bytes[start + 4] = 0
-    codec.write(command, bytes, start + ENTRY_HEADER_BYTES)
+    try {
+      codec.write(command, bytes, start + ENTRY_HEADER_BYTES)
+    } catch (error) {
+      this.#length = start
+      throw error
+    }
     this.#admit(request, start)
   }
 
   #admit(request: ProposalRequest<Result>, start: number): void {
     this.#starts.push(start)
     this.requests.push(request)
+    request.batch = this
     if (request.deadline < this.deadline) this.deadline = request.deadline
   }
 
@@ -76,8 +83,8 @@ export class ProposalBatch<Result> {
    * The same without the requests that were answered before they were proposed: what a client was told is not
    * proposed must never be.
    */
-  withoutSettled(id: number): ProposalBatch<Result> {
-    const kept = new ProposalBatch<Result>(id, this.#length)
+  withoutSettled(): ProposalBatch<Result> {
+    const kept = new ProposalBatch<Result>(this.#length)
     this.requests.forEach((request, at) => {
       if (request.isSettled) return
       const entry = this.#bytes.subarray(this.#starts[at], this.#starts[at + 1] ?? this.#length)

@@ -110,7 +110,10 @@ export class RaftServer<Command, Result> {
       {
         transport,
         store,
-        commit: (commit) => this.#applier.commit(commit),
+        commit: (commit) => {
+          this.#applier.commit(commit)
+          this.#applier.advance(this.context.durable.index)
+        },
         answer: this.#answer,
         notify: (text) => handler.notice(text),
         written: (write) => this.#loop.completions.next({ type: 'written', write }),
@@ -286,7 +289,7 @@ export class RaftServer<Command, Result> {
   readonly #turn = (inputs: readonly LoopInput[]): void => {
     const instant = this.#instant()
     for (const input of inputs) this.#handle(input, instant)
-    this.#applier.advance()
+    this.#applier.advance(this.context.durable.index)
     this.#noteLeader()
     this.#drainRequests(instant)
     this.#runner.flush()
@@ -306,7 +309,7 @@ export class RaftServer<Command, Result> {
         this.#send({ ...input.event, ...instant })
         return
       case 'written':
-        this.#send({ ...this.#runner.complete(input.write, this.#applier.lastApplied), ...instant })
+        this.#send({ ...this.#runner.complete(input.write, this.#applier.releasedIndex), ...instant })
         return
       case 'expiry':
         if (input.timer.isCleared) return

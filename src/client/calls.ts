@@ -8,6 +8,7 @@ import {
   validateCallOptions,
   validateReadOptions,
   type CallOptions,
+  type Consistency,
   type ReadOptions,
   type ResolvedCallOptions,
   type ResolvedOptions,
@@ -24,12 +25,18 @@ export class Calls<Command, Result> {
   readonly #clock: Clock
   readonly #options: CallDefaults
   readonly #defaults: ResolvedCallOptions
+  readonly #readDefaults: Readonly<Record<Consistency, ResolvedCallOptions>>
 
   constructor(server: RaftServer<Command, Result>, clock: Clock, options: CallDefaults) {
     this.#server = server
     this.#clock = clock
     this.#options = options
     this.#defaults = callDefaults(options)
+    this.#readDefaults = {
+      linearizable: this.#defaults,
+      lease: { ...this.#defaults, consistency: 'lease' },
+      eventual: { ...this.#defaults, consistency: 'eventual' },
+    }
   }
 
   propose(
@@ -61,6 +68,25 @@ export class Calls<Command, Result> {
     orRelease(release, () => this.#server.propose(command, request))
   }
 
+  /** What a read's options come to. `consistency` is the caller's, unless the options name one. Throws INVALID_ARGUMENT or ABORTED. */
+  readOptions(options: ReadOptions | undefined, consistency: Consistency): ResolvedCallOptions {
+    const resolved =
+      options === undefined
+        ? this.#readDefaults[consistency]
+        : validateReadOptions(options, this.#readDefaults[consistency])
+    if (resolved.signal?.aborted === true) throw abortedError(resolved.signal)
+    return resolved
+  }
+
+  /** True when this server's own copy of the state may be read this very moment. */
+  mayReadNow({ consistency }: ResolvedCallOptions): boolean {
+    return consistency === 'eventual' || (this.#mayLease(consistency) && this.#server.mayReadByLease())
+  }
+
+  #mayLease(consistency: Consistency): boolean {
+    return consistency === 'lease' || (consistency === 'linearizable' && this.#options.linearizableReads === 'lease')
+  }
+
   /** `read` looks at this server's own copy of the state, at the moment when it may. */
   read<Value>(
     read: () => Value,
@@ -68,16 +94,24 @@ export class Calls<Command, Result> {
     resolve: (value: Value) => void,
     reject: (error: Error) => void,
   ): void {
-    const { signal, timeoutMs, consistency } = validateReadOptions(options, this.#defaults)
-    if (signal?.aborted === true) throw abortedError(signal)
-    const mayLease =
-      consistency === 'lease' || (consistency === 'linearizable' && this.#options.linearizableReads === 'lease')
-    if (consistency === 'eventual' || (mayLease && this.#server.mayReadByLease())) {
+    this.readWhenAllowed(read, this.readOptions(options, 'linearizable'), resolve, reject)
+  }
+
+  /** As `read`, with options that `readOptions` has come to. */
+  readWhenAllowed<Value>(
+    read: () => Value,
+    options: ResolvedCallOptions,
+    resolve: (value: Value) => void,
+    reject: (error: Error) => void,
+  ): void {
+    if (this.mayReadNow(options)) {
       resolve(read())
       return
     }
+    const { signal, timeoutMs, consistency } = options
+    const mayLease = this.#mayLease(consistency)
     const deadline = this.#clock.now() + timeoutMs
-    const request: ReadRequest = { serve: () => resolve(read()), reject, deadline, isSettled: false }
+    const request: ReadRequest = { serve: () => settle(read, resolve, reject), reject, deadline, isSettled: false }
     if (signal === undefined) {
       this.#server.read(request, mayLease)
       return
@@ -85,7 +119,7 @@ export class Calls<Command, Result> {
     const release = watch(signal, (reason) => this.#server.abandonRead(request, reason))
     request.serve = () => {
       release()
-      resolve(read())
+      settle(read, resolve, reject)
     }
     request.reject = (error) => {
       release()
@@ -95,8 +129,20 @@ export class Calls<Command, Result> {
   }
 }
 
-/** Ends the wait when the caller's signal fires; the result lets go of the signal. */
-function watch(signal: AbortSignal, abandon: (reason: unknown) => void): () => void {
+/** A read that throws fails alone: it runs in a turn of the server's loop, which an error would stop. */
+function settle<Value>(read: () => Value, resolve: (value: Value) => void, reject: (error: Error) => void): void {
+  let value: Value
+  try {
+    value = read()
+  } catch (error) {
+    reject(error instanceof Error ? error : new Error(String(error)))
+    return
+  }
+  resolve(value)
+}
+
+/** Ends the wait when the caller's signal fires; the result lets go of the signal. Throws ABORTED if it has fired. */
+export function watch(signal: AbortSignal, abandon: (reason: unknown) => void): () => void {
   if (signal.aborted) throw abortedError(signal)
   const listener = (): void => abandon(signal.reason)
   signal.addEventListener('abort', listener, { once: true })

@@ -49,7 +49,8 @@ function faultOf({ log, commitIndex, contact }: RaftContext, fresh: readonly Ent
   if (first === undefined) return undefined
   const index = first.firstIndex
   if (index <= commitIndex) return `an append that would truncate the committed entry ${index}`
-  if (index <= contact.matchIndex) return `an append that would truncate entry ${index}, which this term's leader had sent`
+  if (index <= contact.matchIndex)
+    return `an append that would truncate entry ${index}, which this term's leader had sent`
   const continues = index <= log.lastIndex || first.previousChecksum === log.lastChecksum
   // By Log Matching an entry that two logs share is in the same run in both.
   if (!continues || splitsRun(log, index) || termAt(log, index) === first.term) {

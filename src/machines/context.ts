@@ -3,7 +3,7 @@ import { NO_EFFECTS } from './effects.js'
 import type { Envelope } from './messages.js'
 import type { Leadership } from './leadership.js'
 import { recoveredLog, type Log } from './log.js'
-import type { Checksum, Configuration, HardState, LogIndex, ServerId } from './types.js'
+import type { Checksum, Configuration, HardState, LogIndex, ServerId, Term } from './types.js'
 
 /**
  * All that a role machine knows. Nested, since XState's assign slows down threefold beyond 16 top-level fields.
@@ -29,8 +29,7 @@ export interface RaftContext {
   readonly contact: Contact
   /** Answers to this server's own (pre-)vote requests. */
   readonly votes: ReadonlyMap<ServerId, boolean>
-  /** Whether the campaign under way was asked for by a leader that hands over (§3.10). */
-  readonly campaign: { readonly leadershipTransfer: boolean }
+  readonly campaign: Campaign
   /** A leader's bookkeeping; undefined in every other role. */
   readonly leadership: Leadership | undefined
   /** The seeded source, and the election timeout drawn from it, in [T, 2T). */
@@ -41,6 +40,13 @@ export interface RaftContext {
 export interface ConfigurationAt {
   readonly index: LogIndex
   readonly configuration: Configuration
+}
+
+export interface Campaign {
+  /** Whether the campaign under way was asked for by a leader that hands over (§3.10). */
+  readonly leadershipTransfer: boolean
+  /** The newest term that this server has led since it was started; 0 when none. */
+  readonly ledTerm: Term
 }
 
 export interface Contact {
@@ -106,7 +112,7 @@ export function initialContext(input: RaftInput): RaftContext {
     leaderId: undefined,
     contact: { at: now, promisedUntil, matchIndex: 0 },
     votes: new Map(),
-    campaign: { leadershipTransfer: false },
+    campaign: { leadershipTransfer: false, ledTerm: 0 },
     leadership: undefined,
     chance: { state: input.seed >>> 0, electionTimeoutMs: settings.electionTimeoutMs },
     effects: NO_EFFECTS,

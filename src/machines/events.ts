@@ -83,7 +83,7 @@ export interface Persisted {
   /** The log was durable up to here when it had been truncated this many times. */
   readonly index: LogIndex
   readonly truncations: number
-  /** How far this server has applied by now, which bounds what the tail may forget. */
+  /** How far this server has applied by now, or will from disk: what the tail may forget once it is durable. */
   readonly lastApplied: LogIndex
 }
 

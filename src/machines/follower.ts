@@ -18,7 +18,10 @@ export const followerSetup = raftSetup.extend({
     answerHeartbeat: change('heartbeat', (context, { from, message, now }) =>
       answerHeartbeat(context, from, message, now),
     ),
-    campaignForTransfer: change('timeoutNow', () => ({ campaign: { leadershipTransfer: true }, effects: NO_EFFECTS })),
+    campaignForTransfer: change('timeoutNow', ({ campaign }) => ({
+      campaign: { ...campaign, leadershipTransfer: true },
+      effects: NO_EFFECTS,
+    })),
   },
   guards: {
     leaderIsSilent: ({ context }) => context.instant.now >= electionDue(context),

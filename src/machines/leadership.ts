@@ -86,7 +86,8 @@ export function becomeLeader(context: RaftContext, { now, wallTime }: Instant): 
     transfer: undefined,
     forwarded: new Map(),
   }
-  const led: RaftContext = { ...context, instant: { now, wallTime }, leaderId: context.id, leadership }
+  const campaign = { ...context.campaign, ledTerm: context.hardState.term }
+  const led: RaftContext = { ...context, instant: { now, wallTime }, leaderId: context.id, campaign, leadership }
   const noop = { bytes: encodeNoop(context.clusterId), kind: 'noop', count: 1, origin: NO_ORIGIN } as const
   return appendAndReplicate(led, [noop], { now, wallTime })
 }

@@ -60,7 +60,7 @@ export function recordAppendReply(context: RaftContext, event: EventOf<'appendEn
     const text = `server ${from} says it matches entry ${message.matchIndex}, beyond the log's end at ${context.log.lastIndex}`
     return { effects: { ...NO_EFFECTS, notices: [text] } }
   }
-  const after = message.success ? accepted(before, message.matchIndex) : rejected(before, message, context.log)
+  const after = message.success ? accepted(before, message.matchIndex, now) : rejected(before, message, context.log)
   const heard = withProgress(context, from, { ...after, contactAt: now })
   return replicateTo(advanceCommit(heard, NO_EFFECTS), from, now)
 }
@@ -73,7 +73,7 @@ export function recordHeartbeatReply(context: RaftContext, event: EventOf<'heart
   if (before === undefined || message.round > leadership.round) return { effects: NO_EFFECTS }
   const sentAt = sentAtOf(leadership.sentRounds, message.round)
   const after: Progress = {
-    ...resendIfLost(before, message.lastLogIndex, context.settings, now),
+    ...resendIfLost(before, context.settings, now),
     contactAt: now,
     confirmedRound: Math.max(before.confirmedRound, message.round),
     confirmedSentAt: Math.max(before.confirmedSentAt, sentAt),
@@ -109,9 +109,10 @@ export function sendRead(context: RaftContext, event: EventOf<'entriesRead'>): P
   const progress = leadershipOf(context).progress.get(peer)
   const isCurrent = event.term === hardState.term && event.truncations === log.truncations
   if (!isCurrent || progress?.mode !== 'fetch') return { effects: NO_EFFECTS }
+  const { nextIndex } = progress
   // What is in memory is taken from there: on disk a truncation of what it replaced may still be on its way.
-  const sendable = runs.filter((run) => run.lastIndex < firstIndexInMemory(log)).slice(0, APPEND_RUNS_MAX)
-  const message = appendMessage(log, progress.nextIndex, sendable, hardState.term, commitIndex)
+  const sendable = runs.filter(({ lastIndex }) => lastIndex >= nextIndex && lastIndex < firstIndexInMemory(log))
+  const message = appendMessage(log, nextIndex, sendable.slice(0, APPEND_RUNS_MAX), hardState.term, commitIndex)
   if (message === undefined) return { effects: NO_EFFECTS }
   const sent = withInflight({ ...progress, mode: 'probe' }, message, event.now)
   const { leadership } = withProgress(context, peer, sent)

@@ -109,6 +109,8 @@ export function replaceFrom(log: Log, index: LogIndex, runs: readonly EntryRun[]
   const kept: Log = {
     ...log,
     lastIndex: index - 1,
+    // The time of what takes their place counts, which along one log is never earlier than what remains.
+    lastClusterTime: 0,
     termStarts: log.termStarts.filter((start) => start.index < index),
     tail: cutTail(log.tail, index),
     truncations: log.truncations + 1,

@@ -19,6 +19,8 @@ export interface Progress {
   /** Sent and not answered, oldest first. */
   readonly inflight: readonly Inflight[]
   readonly inflightBytes: number
+  /** When the oldest of those was sent, or an older one answered. */
+  readonly waitingSince: number
   /** When the peer was last heard in this term. */
   readonly contactAt: number
   /** The newest heartbeat round it has answered, and when that was sent. */
@@ -33,7 +35,6 @@ export interface Progress {
 export interface Inflight {
   readonly lastIndex: LogIndex
   readonly byteLength: number
-  readonly sentAt: number
 }
 
 /** A peer as a new leader sees it (§5.3: nextIndex starts at the end of the log). */
@@ -44,6 +45,7 @@ export function newProgress(nextIndex: LogIndex, now: number): Progress {
     mode: 'probe',
     inflight: [],
     inflightBytes: 0,
+    waitingSince: now,
     contactAt: now,
     confirmedRound: 0,
     confirmedSentAt: -Infinity,
@@ -120,15 +122,16 @@ export function withInflight(progress: Progress, message: AppendEntries, now: nu
   return {
     ...progress,
     // A probe is not taken for granted: its nextIndex moves with the answer.
-    nextIndex: progress.mode === 'replicate' ? lastIndex + 1 : message.prevLogIndex + 1,
-    inflight: [...progress.inflight, { lastIndex, byteLength, sentAt: now }],
+    nextIndex: (progress.mode === 'replicate' ? lastIndex : Math.max(progress.matchIndex, message.prevLogIndex)) + 1,
+    inflight: [...progress.inflight, { lastIndex, byteLength }],
+    waitingSince: progress.inflight.length === 0 ? now : progress.waitingSince,
     inflightBytes: progress.inflightBytes + byteLength,
     toldCommit: Math.max(progress.toldCommit, message.commitIndex),
   }
 }
 
 /** The peer's log matches up to `matchIndex`: its window moves on, and a probe has found what it sought. */
-export function accepted(progress: Progress, matchIndex: LogIndex): Progress {
+export function accepted(progress: Progress, matchIndex: LogIndex, now: number): Progress {
   const match = Math.max(progress.matchIndex, matchIndex)
   const inflight = progress.mode === 'probe' ? [] : progress.inflight.filter((sent) => sent.lastIndex > match)
   // Entries that are being read from disk for it are no longer what it needs when it has come beyond them.
@@ -139,6 +142,7 @@ export function accepted(progress: Progress, matchIndex: LogIndex): Progress {
     nextIndex: Math.max(progress.nextIndex, match + 1),
     mode: isFound ? 'replicate' : progress.mode,
     inflight,
+    waitingSince: match > progress.matchIndex ? now : progress.waitingSince,
     inflightBytes: inflight.reduce((sum, sent) => sum + sent.byteLength, 0),
   }
 }
@@ -183,33 +187,25 @@ export function probing(progress: Progress): Progress {
   }
 }
 
-/** Starts again from what is known to match. */
-export function resend(progress: Progress): Progress {
-  return probing({ ...progress, nextIndex: progress.matchIndex + 1 })
+/** Starts again from what is known to match; a probe, which knows of no match yet, from the same place. */
+function resend(progress: Progress): Progress {
+  const nextIndex = progress.mode === 'probe' ? progress.nextIndex : progress.matchIndex + 1
+  return probing({ ...progress, nextIndex })
 }
 
 /**
- * The peer answers heartbeats but not an append sent long ago: it, or its answer, was lost. A log that is shorter than
- * the append says so sooner.
+ * The peer answers heartbeats but has for long matched nothing more of what was sent: that, or its answer, was lost.
+ * Heartbeats overtake appends, so a slow link is given time.
  */
-export function resendIfLost(
-  progress: Progress,
-  lastLogIndex: LogIndex,
-  settings: RaftSettings,
-  now: number,
-): Progress {
-  const oldest = progress.inflight[0]
-  if (oldest === undefined) return progress
-  const { electionTimeoutMs, heartbeatIntervalMs } = settings
-  const patienceMs =
-    lastLogIndex < oldest.lastIndex || progress.mode === 'probe' ? 2 * heartbeatIntervalMs : electionTimeoutMs
-  return now - oldest.sentAt > patienceMs ? resend(progress) : progress
+export function resendIfLost(progress: Progress, settings: RaftSettings, now: number): Progress {
+  const isLost = progress.inflight.length > 0 && now - progress.waitingSince > settings.electionTimeoutMs / 2
+  return isLost ? resend(progress) : progress
 }
 
 /** The transport could not take all that was sent: a probe, but not before the peer has answered a heartbeat. */
 export function dropped(progress: Progress, now: number): Progress {
   if (progress.mode === 'down' || progress.mode === 'fetch') return progress
-  return { ...resend(progress), inflight: [{ lastIndex: progress.matchIndex, byteLength: 0, sentAt: now }] }
+  return { ...resend(progress), inflight: [{ lastIndex: progress.matchIndex, byteLength: 0 }], waitingSince: now }
 }
 
 /** The peer is reachable. After a restart it may, in mem-first mode, have less than it had answered for. */

@@ -105,7 +105,7 @@ function adoptTerm(context: RaftContext, { term }: EventOf<'termObserved'>): Par
     hardState,
     leaderId: undefined,
     votes: new Map(),
-    campaign: { leadershipTransfer: false },
+    campaign: { ...context.campaign, leadershipTransfer: false },
     contact: { ...context.contact, matchIndex: 0 },
     effects: { ...NO_EFFECTS, persists: [{ hardState, runs: [], messages: [], ...endOf(context.log) }] },
   }
@@ -131,6 +131,9 @@ function refusalOf(context: RaftContext, message: Message): Message | undefined 
     case 'heartbeat':
       return { type: 'heartbeatReply', term, round: message.round, lastLogIndex: context.log.lastIndex }
     case 'propose':
+      // A server that led in that term, or later, may have appended this very batch before: then silence, since a
+      // refusal would say that it is certainly not proposed.
+      if (message.term <= context.campaign.ledTerm) return undefined
       return { type: 'proposeReply', term, nonce: message.nonce, batch: message.batch, refused: 'notLeader' }
     case 'readIndex':
       return { type: 'readIndexReply', term, nonce: message.nonce, id: message.id, index: undefined }

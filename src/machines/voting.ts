@@ -1,10 +1,10 @@
-import { configurationOf, endOf, isHardStateDurable, respond, type RaftContext } from './context.js'
+import { configurationOf, endOf, isHardStateDurable, respond, type Contact, type RaftContext } from './context.js'
 import { NO_EFFECTS } from './effects.js'
 import { isUpToDate, lastTerm } from './log.js'
 import type { Envelope, PreVote, RequestVote } from './messages.js'
 import { isVoter, voteResult, type VoteResult } from './quorum.js'
 import { draw } from './time-and-chance.js'
-import type { ServerId } from './types.js'
+import type { HardState, ServerId } from './types.js'
 
 /** An election timeout in [T, 2T), drawn anew for every wait (§5.2). */
 export function drawTimeout({ chance, settings }: RaftContext): Pick<RaftContext, 'chance'> {
@@ -25,10 +25,16 @@ export function askPreVotes(context: RaftContext): Partial<RaftContext> {
   return { ...drawTimeout(context), leaderId: undefined, votes, effects: respond(context, toVoters(context, message)) }
 }
 
+/** A promise that has run out is forgotten with the next write: a restart would otherwise wait for it for ever. */
+function remainingPromise({ promiseMs }: HardState, { promisedUntil }: Contact, now: number): number {
+  return now >= promisedUntil ? 0 : promiseMs
+}
+
 /** Raises the term and votes for itself; the requests leave once that is durable (§5.2, thesis §3.8). */
 export function campaign(context: RaftContext): Partial<RaftContext> {
   const { id, log } = context
-  const hardState = { ...context.hardState, term: context.hardState.term + 1, votedFor: id }
+  const { hardState: before, contact, instant } = context
+  const hardState = { term: before.term + 1, votedFor: id, promiseMs: remainingPromise(before, contact, instant.now) }
   const message: RequestVote = {
     type: 'requestVote',
     term: hardState.term,
@@ -44,7 +50,7 @@ export function campaign(context: RaftContext): Partial<RaftContext> {
     // What matched the last term's leader says nothing of the next one's log.
     contact: { ...context.contact, matchIndex: 0 },
     votes: new Map(),
-    campaign: { leadershipTransfer: false },
+    campaign: { ...context.campaign, leadershipTransfer: false },
     effects: { ...NO_EFFECTS, persists: [persist] },
   }
 }
@@ -91,7 +97,7 @@ export function answerRequestVote(
   const granted = isFree && context.leaderId === undefined && isUpToDate(log, message.lastLogTerm, message.lastLogIndex)
   const reply = { to: from, message: { type: 'requestVoteReply', term: hardState.term, granted } } as const
   if (!granted || hardState.votedFor === from) return { effects: respond(context, [reply]) }
-  const voted = { ...hardState, votedFor: from }
+  const voted = { ...hardState, votedFor: from, promiseMs: remainingPromise(hardState, contact, now) }
   return {
     hardState: voted,
     contact: { ...contact, at: now },

@@ -36,6 +36,8 @@ export class LevelDisk implements RecordDisk {
   readonly #logDirectory: string
   readonly #watermark: WatermarkFile
   #level: Level<Uint8Array, Uint8Array> | undefined
+  /** LevelDB passes over what was removed only slowly: the next removal begins where the last one ended. */
+  #removedThrough: LogIndex = 0
 
   constructor(directory: string) {
     this.#directory = resolve(directory)
@@ -57,7 +59,7 @@ export class LevelDisk implements RecordDisk {
     const iterator = this.#opened().iterator({
       gte: runKey(firstIndex),
       lt: RUNS_END,
-      highWaterMarkBytes: Math.max(bytesMax, 1),
+      highWaterMarkBytes: Math.min(bytesMax, SCAN_BYTES),
     })
     this.#settle(collect(iterator, bytesMax), callback)
   }
@@ -73,7 +75,9 @@ export class LevelDisk implements RecordDisk {
   }
 
   removeThrough(index: LogIndex, callback: Callback): void {
-    this.#settle(this.#opened().clear({ gte: runKey(0), lte: runKey(index) }), callback)
+    const from = this.#removedThrough
+    this.#removedThrough = index
+    this.#settle(this.#opened().clear({ gte: runKey(from), lte: runKey(index) }), callback)
   }
 
   sync(callback: Callback): void {
@@ -163,7 +167,7 @@ export class LevelDisk implements RecordDisk {
   }
 
   #damaged(what: string, cause?: unknown): ActorumError {
-    const advice = 'Restore it from a backup, or empty it and let this server rejoin the cluster as a new member'
+    const advice = 'Restore it from a backup; emptied, it would forget its votes and entries that others count on'
     return new ActorumError('CORRUPT', `The ${this.name} is damaged: ${what}. ${advice}.`, { cause })
   }
 }

@@ -143,10 +143,27 @@ export class MemoryDisk {
     this.#nextSyncFails = true
   }
 
+  /** No fault is armed any more, and every step takes no time. What is damaged stays so. */
+  heal(): void {
+    this.latencyMs = undefined
+    this.full = this.readOnly = this.#nextSyncFails = false
+    this.#nextWrite = 'sound'
+  }
+
+  /** Whether a crash now could lose something of what was written. */
+  get hasUnsynced(): boolean {
+    return this.#unsynced.length > 0
+  }
+
   /** Flips a bit in the record of the run that begins at `firstIndex`, or in the server record for 0. */
   corruptRecord(firstIndex: LogIndex, offset: number): void {
     const bytes = this.#records.get(firstIndex)
     if (bytes !== undefined) this.#records.set(firstIndex, flipped(bytes, offset))
+  }
+
+  /** Bytes of the record that `corruptRecord` would change. */
+  recordLength(firstIndex: LogIndex): number {
+    return this.#bytesOf(firstIndex).length
   }
 
   /** Loses a record without a word, as LevelDB does with one that is damaged. */

@@ -338,7 +338,7 @@ export class RecordLogStore implements LogStore {
   }
 
   #damaged(index: LogIndex): ActorumError {
-    const advice = 'Restore it from a backup, or empty it and let this server rejoin the cluster as a new member'
+    const advice = 'Restore it from a backup; emptied, it would forget its votes and entries that others count on'
     const what = `the record of entry ${index} is lost or does not match its checksum`
     return new ActorumError('CORRUPT', `The ${this.#disk.name} is damaged: ${what}. ${advice}.`)
   }

@@ -211,7 +211,7 @@ export class Recovery {
   }
 
   #corrupt(what: string): ActorumError {
-    const advice = 'Restore it from a backup, or empty it and let this server rejoin the cluster as a new member'
+    const advice = 'Restore it from a backup; emptied, it would forget its votes and entries that others count on'
     return new ActorumError('CORRUPT', `The ${this.#place} is damaged: ${what}. ${advice}.`)
   }
 

@@ -7,12 +7,16 @@ import { LevelLogStore } from '../../src/storage/level-log-store.js'
 import type { Durability } from '../../src/storage/ports.js'
 import type { LogStorePlace, LogStoreSubject } from '../../src/testing/log-store-suite.js'
 
-export const REAL_CLOCK: Clock = {
+const REAL_CLOCK: Clock = {
   now: () => performance.now(),
   wallTime: () => Date.now(),
   setTimeout: (callback, delayMs) => setTimeout(callback, delayMs),
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
   defer: (callback) => setImmediate(callback),
+}
+
+export function storeIn(directory: string, durability: Durability = 'disk-first'): LevelLogStore {
+  return new LevelLogStore({ directory, durability, syncIntervalMs: 20, clock: REAL_CLOCK, checksum: crc32 })
 }
 
 /** A data directory of its own for Level stores. */
@@ -34,14 +38,7 @@ export class LevelPlace implements LogStorePlace {
   }
 
   store(): LevelLogStore {
-    const { directory } = this
-    const store = new LevelLogStore({
-      directory,
-      durability: this.#durability,
-      syncIntervalMs: 20,
-      clock: REAL_CLOCK,
-      checksum: crc32,
-    })
+    const store = storeIn(this.directory, this.#durability)
     this.#stores.push(store)
     return store
   }

@@ -51,10 +51,9 @@ describe('SCENARIO 17: a write or fsync that failed is never retried into a succ
     const place = new MemoryPlace()
     await (await place.openWith(pairs(1))).close()
     place.disk.readOnly = true
-    await expect(place.open()).rejects.toMatchObject({
-      code: 'STORAGE_FAILED',
-      message: expect.stringContaining('EROFS'),
-    })
+    const error = await errorOf(place.open())
+    expect(error).toMatchObject({ code: 'STORAGE_FAILED' })
+    expect(error.message).toContain('EROFS')
     place.disk.readOnly = false
     expect((await place.open()).recovered.lastIndex).toBe(2)
   })
@@ -100,10 +99,9 @@ describe('SCENARIO 18: a torn tail is cut, damage in the middle is refused', () 
     place.disk.crash({ inFlight: 'whole' })
     place.disk.latencyMs = undefined
     place.disk.corruptRecord(3, 80)
-    await expect(place.open()).rejects.toMatchObject({
-      code: 'CORRUPT',
-      message: expect.stringContaining('entry 5 is sound'),
-    })
+    const error = await errorOf(place.open())
+    expect(error).toMatchObject({ code: 'CORRUPT' })
+    expect(error.message).toContain('entry 5 is sound')
   })
 
   it('the last record is not a torn tail once it was acknowledged', async () => {

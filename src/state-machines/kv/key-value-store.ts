@@ -31,6 +31,8 @@ export interface KeyValue {
 export class KeyValueStore implements StateMachine<KvCommand, KvResult> {
   readonly commands = kvCommands
   #records = new Map<KeyChars, StoredValue>()
+  /** How many have been taken. */
+  #snapshots = 0
 
   /** Number of keys. */
   get size(): number {
@@ -73,7 +75,8 @@ export class KeyValueStore implements StateMachine<KvCommand, KvResult> {
     switch (operation) {
       case PUT: {
         const keyEnd = endOfField(bytes, start + 1, end)
-        this.#records.set(keyIn(bytes, start + 5, keyEnd), { value: bytes.slice(keyEnd, end), modRevision: revision })
+        const key = keyIn(bytes, start + 5, keyEnd)
+        this.#set(key, this.#records.get(key), bytes, keyEnd, end, revision)
         return true
       }
       case DELETE:
@@ -84,14 +87,14 @@ export class KeyValueStore implements StateMachine<KvCommand, KvResult> {
         const key = keyIn(bytes, start + 5, keyEnd)
         const current = this.#records.get(key)
         if (current === undefined || !holds(current.value, bytes, keyEnd + 4, expectedEnd)) return false
-        this.#records.set(key, { value: bytes.slice(expectedEnd, end), modRevision: revision })
+        this.#set(key, current, bytes, expectedEnd, end, revision)
         return true
       }
       case CREATE: {
         const keyEnd = endOfField(bytes, start + 1, end)
         const key = keyIn(bytes, start + 5, keyEnd)
         if (this.#records.has(key)) return false
-        this.#records.set(key, { value: bytes.slice(keyEnd, end), modRevision: revision })
+        this.#set(key, undefined, bytes, keyEnd, end, revision)
         return true
       }
       default:
@@ -100,10 +103,31 @@ export class KeyValueStore implements StateMachine<KvCommand, KvResult> {
   }
 
   /**
+   * Copies `bytes[start, end)` in. A value of the same length is overwritten where it is, unless a snapshot may still
+   * show it: a buffer for each put would cost as much as all the rest of it.
+   */
+  #set(
+    key: KeyChars,
+    current: StoredValue | undefined,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    modRevision: LogIndex,
+  ): void {
+    if (current?.value.length === end - start && current.snapshots === this.#snapshots) {
+      current.value.set(bytes.subarray(start, end))
+      current.modRevision = modRevision
+      return
+    }
+    this.#records.set(key, { value: bytes.slice(start, end), modRevision, snapshots: this.#snapshots })
+  }
+
+  /**
    * The state as of now, in frames of about 256 KiB. Later writes do not show in it: the lists of keys and values are
-   * copied here, at once (a pointer each; the values themselves are immutable and shared).
+   * copied here, at once (a pointer each; the values themselves are shared, and from now on left as they are).
    */
   snapshot(): Iterable<Uint8Array> {
+    this.#snapshots++
     const keys = [...this.#records.keys()]
     const values = [...this.#records.values()]
     return { [Symbol.iterator]: () => encodeSnapshot(keys, values) }
@@ -111,7 +135,7 @@ export class KeyValueStore implements StateMachine<KvCommand, KvResult> {
 
   /** Throws CORRUPT or UNSUPPORTED_FORMAT, and then the state is what it was. */
   restore(chunks: Iterable<Uint8Array>): void {
-    this.#records = decodeSnapshot(chunks)
+    this.#records = decodeSnapshot(chunks, this.#snapshots)
   }
 }
 

@@ -8,7 +8,9 @@ import { charsOf, type KeyChars, writeChars } from './keys.js'
 export interface StoredValue {
   readonly value: Uint8Array
   /** Log index of the command that wrote it. */
-  readonly modRevision: LogIndex
+  modRevision: LogIndex
+  /** How many snapshots had been taken when it was made: one taken since still needs it as it is. */
+  readonly snapshots: number
 }
 
 /**
@@ -82,7 +84,7 @@ function checksumOf(frame: Uint8Array): number {
 }
 
 /** Reads a whole snapshot. Copies what it keeps. Throws CORRUPT or UNSUPPORTED_FORMAT. */
-export function decodeSnapshot(chunks: Iterable<Uint8Array>): Map<KeyChars, StoredValue> {
+export function decodeSnapshot(chunks: Iterable<Uint8Array>, snapshots = 0): Map<KeyChars, StoredValue> {
   const records = new Map<KeyChars, StoredValue>()
   let number = 0
   let complete = false
@@ -92,7 +94,7 @@ export function decodeSnapshot(chunks: Iterable<Uint8Array>): Map<KeyChars, Stor
     if (view.getUint32(CHECKSUM_AT) !== checksumOf(frame))
       throw corrupt(`does not match its checksum in frame ${number}`)
     if (view.getUint32(4) !== number) throw corrupt(`has frame ${view.getUint32(4)} in the place of frame ${number}`)
-    readRecords(frame, view, records)
+    readRecords(frame, view, records, snapshots)
     complete = view.getUint8(1) === LAST
     number++
   }
@@ -147,7 +149,7 @@ function frameLength(bytes: Uint8Array, at: number): number {
   return at + HEADER_BYTES > bytes.length ? HEADER_BYTES : HEADER_BYTES + readUint32(bytes, at + 12)
 }
 
-function readRecords(frame: Uint8Array, view: DataView, records: Map<KeyChars, StoredValue>): void {
+function readRecords(frame: Uint8Array, view: DataView, records: Map<KeyChars, StoredValue>, snapshots: number): void {
   let at = HEADER_BYTES
   for (let left = view.getUint32(8); left > 0; left--) {
     const keyAt = at + RECORD_HEADER_BYTES
@@ -159,7 +161,7 @@ function readRecords(frame: Uint8Array, view: DataView, records: Map<KeyChars, S
     if (!Number.isSafeInteger(modRevision) || modRevision < 1) throw corrupt(`has the revision ${modRevision}`)
     const key = charsOf(frame, keyAt, valueAt)
     if (records.has(key)) throw corrupt('has a key twice')
-    records.set(key, { value: frame.slice(valueAt, end), modRevision })
+    records.set(key, { value: frame.slice(valueAt, end), modRevision, snapshots })
     at = end
   }
   if (at !== frame.length) throw corrupt('has a frame that is longer than its records')

@@ -1,0 +1,100 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { cpus } from 'node:os'
+import { Child } from './child-process.js'
+import type { Measured } from './load.js'
+import { machineBusySeconds } from './machine.js'
+import type { Row } from './rows.js'
+import type { ServerProtocol, Usage } from './server.js'
+import type { Members, SubjectName } from './subject.js'
+
+export const SERVERS = [1, 2, 3]
+
+/** One run of one row: what the leader's clients saw, and what the three processes used. */
+export interface Run {
+  readonly throughput: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly cpuSecondsPerMillion: number
+  /** The most memory that the leader ever had resident. */
+  readonly rssMaxMb: number
+  /** The share of the machine (0 to 1) that other processes took meanwhile: above a few hundredths, measure again. */
+  readonly othersShare: number
+}
+
+export interface Timing {
+  readonly warmupSeconds: number
+  readonly seconds: number
+}
+
+/** Runs one row against three fresh processes with empty disks, and leaves nothing behind. */
+export async function runRow(subject: SubjectName, row: Row, timing: Timing, parentDir: string): Promise<Run> {
+  const dir = await mkdtemp(join(parentDir, 'actorum-bench-'))
+  const members = await freeMembers()
+  const servers = SERVERS.map(() => new Child<ServerProtocol>(new URL('./server.js', import.meta.url)))
+  try {
+    const plans = members.map(({ id }) => ({ id, members, dataDir: join(dir, String(id)), durability: row.durability }))
+    const started = await Promise.all(servers.map((server, at) => server.ask('start', { subject, plan: plans[at]! })))
+    const leader = servers[started.findIndex(({ leads }) => leads)]
+    if (leader === undefined) throw new Error(`${subject}: no server leads`)
+    return await measure(servers, leader, row, timing)
+  } finally {
+    await Promise.all(servers.map((server) => server.kill()))
+    await rm(dir, { recursive: true, force: true })
+  }
+}
+
+async function measure(
+  servers: readonly Child<ServerProtocol>[],
+  leader: Child<ServerProtocol>,
+  row: Row,
+  { warmupSeconds, seconds }: Timing,
+): Promise<Run> {
+  await leader.ask('loadBegin', row.load)
+  await elapse(warmupSeconds)
+  await Promise.all(servers.map((server) => server.ask('measureBegin', undefined)))
+  const busyAtBegin = machineBusySeconds()
+  await elapse(seconds)
+  const ends = await Promise.all(servers.map((server) => server.ask('measureEnd', undefined)))
+  const busySeconds = machineBusySeconds() - busyAtBegin
+  await leader.ask('loadEnd', undefined)
+  const end = ends[servers.indexOf(leader)]
+  if (end?.measured === undefined) throw new Error('the leader has measured nothing')
+  return summarize(
+    end.measured,
+    end.usage,
+    ends.map(({ usage }) => usage),
+    busySeconds,
+  )
+}
+
+function summarize(measured: Measured, leader: Usage, all: readonly Usage[], busySeconds: number): Run {
+  const cpuSeconds = all.reduce((sum, usage) => sum + usage.cpuSeconds, 0)
+  return {
+    throughput: measured.operations / measured.seconds,
+    p50Ms: measured.p50Ms,
+    p99Ms: measured.p99Ms,
+    cpuSecondsPerMillion: (cpuSeconds / measured.operations) * 1e6,
+    rssMaxMb: leader.rssMaxMb,
+    othersShare: Math.max(0, busySeconds - cpuSeconds) / (measured.seconds * cpus().length),
+  }
+}
+
+function elapse(seconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1000))
+}
+
+/** Three members on loopback ports that are free now. */
+export async function freeMembers(): Promise<Members> {
+  const probes = SERVERS.map(() => createServer().listen(0, '127.0.0.1'))
+  await Promise.all(probes.map((probe) => once(probe, 'listening')))
+  const members = probes.map((probe, at) => {
+    const address = probe.address()
+    if (address === null || typeof address === 'string') throw new Error('a probe for a free port has no port')
+    return { id: SERVERS[at]!, address: `127.0.0.1:${address.port}` }
+  })
+  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
+  return members
+}
