@@ -19,8 +19,11 @@ import {
 import type { KvCommand, KvResult } from './state-machines/kv/commands.js'
 import { KeyValueStore } from './state-machines/kv/key-value-store.js'
 
-/** A server's role: the name of the role machine's state. `failed` after its storage failed or an invariant broke. */
-export type Role = 'follower' | 'preCandidate' | 'candidate' | 'leader' | 'failed'
+/**
+ * A server's role: the name of the role machine's state. `failed` after its storage failed or an invariant broke,
+ * `stopped` after `stop`.
+ */
+export type Role = 'follower' | 'preCandidate' | 'candidate' | 'leader' | 'failed' | 'stopped'
 
 /** What a server knows of itself and its cluster at one moment. */
 export interface EngineStatus {
@@ -56,6 +59,7 @@ export class EmbeddedEngine {
   readonly #parts: EngineParts
   readonly #options: ResolvedOptions
   #failure: ActorumError | undefined
+  #isStopped = false
   #stopping: Promise<void> | undefined
 
   private constructor(options: ResolvedOptions, parts: EngineParts) {
@@ -103,6 +107,7 @@ export class EmbeddedEngine {
 
   get role(): Role {
     if (this.#failure !== undefined) return 'failed'
+    if (this.#isStopped) return 'stopped'
     const { value } = this.#server.role.getSnapshot()
     return typeof value === 'string' ? value : (Object.keys(value)[0] as Role)
   }
@@ -176,6 +181,7 @@ export class EmbeddedEngine {
   async #stop(): Promise<void> {
     if (this.#failure === undefined && this.isLeader) await this.#handOver()
     this.#server.stop()
+    this.#isStopped = true
     await this.#parts.close()
   }
 

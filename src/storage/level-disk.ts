@@ -1,4 +1,4 @@
-import { mkdir, open, readdir } from 'node:fs/promises'
+import { mkdir, open, readdir, realpath } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Iterator, Level } from 'level'
 import { ActorumError } from '../errors.js'
@@ -29,6 +29,12 @@ type Operation =
   | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly type: 'del'; readonly key: Uint8Array }
 
+/**
+ * Directories that this process has open. LevelDB refuses a second opening too, but opens and closes its lock file to find
+ * out, and POSIX lets go of a process's locks on a file when the process closes it: another process could then get in.
+ */
+const inUse = new Set<string>()
+
 /** Records in LevelDB (`<directory>/log`), the watermark in a file beside it (`<directory>/watermark`). */
 export class LevelDisk implements RecordDisk {
   readonly name: string
@@ -36,6 +42,8 @@ export class LevelDisk implements RecordDisk {
   readonly #logDirectory: string
   readonly #watermark: WatermarkFile
   #level: Level<Uint8Array, Uint8Array> | undefined
+  /** Where it really is, while it is open here. */
+  #place: string | undefined
   /** LevelDB passes over what was removed only slowly: the next removal begins where the last one ended. */
   #removedThrough: LogIndex = 0
 
@@ -98,11 +106,16 @@ export class LevelDisk implements RecordDisk {
 
   async #openFiles(): Promise<DiskContents> {
     await makeDirectory(this.#logDirectory)
+    const place = await realpath(this.#logDirectory)
     const { Level } = await import('level')
+    if (inUse.has(place)) throw this.#locked()
+    inUse.add(place)
+    this.#place = place
     const level = new Level<Uint8Array, Uint8Array>(this.#logDirectory, LEVEL_OPTIONS)
     try {
       await level.open()
     } catch (error) {
+      this.#leave()
       throw this.#openFailure(error)
     }
     this.#level = level
@@ -137,6 +150,12 @@ export class LevelDisk implements RecordDisk {
     this.#watermark.close()
     await this.#level?.close()
     this.#level = undefined
+    this.#leave()
+  }
+
+  #leave(): void {
+    if (this.#place !== undefined) inUse.delete(this.#place)
+    this.#place = undefined
   }
 
   /** From a promise to a callback. What the callback itself throws is nobody's to swallow. */
@@ -154,11 +173,12 @@ export class LevelDisk implements RecordDisk {
 
   #openFailure(error: unknown): unknown {
     const cause = error instanceof Error ? (error.cause ?? error) : error
-    if (codeOf(cause) === 'LEVEL_LOCKED') {
-      const advice = 'Stop that one first, or give this one a data directory of its own'
-      return new ActorumError('LOCKED', `The ${this.name} is in use by another engine. ${advice}.`, { cause })
-    }
-    return cause
+    return codeOf(cause) === 'LEVEL_LOCKED' ? this.#locked(cause) : cause
+  }
+
+  #locked(cause?: unknown): ActorumError {
+    const advice = 'Stop that one first, or give this one a data directory of its own'
+    return new ActorumError('LOCKED', `The ${this.name} is in use by another engine. ${advice}.`, { cause })
   }
 
   #failureOf(thrown: unknown): Error {

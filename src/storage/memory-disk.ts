@@ -161,6 +161,20 @@ export class MemoryDisk {
     if (bytes !== undefined) this.#records.set(firstIndex, flipped(bytes, offset))
   }
 
+  /** What it would hold of the run that begins at `firstIndex`, or of the server record for 0, after a crash now. */
+  durableRecord(firstIndex: LogIndex): Uint8Array | undefined {
+    for (const step of this.#unsynced) {
+      const change = step.find(({ key }) => key === firstIndex)
+      if (change !== undefined) return change.before
+    }
+    return this.#records.get(firstIndex)
+  }
+
+  /** What it holds of it now, synced or not. */
+  writtenRecord(firstIndex: LogIndex): Uint8Array | undefined {
+    return this.#records.get(firstIndex)
+  }
+
   /** Bytes of the record that `corruptRecord` would change. */
   recordLength(firstIndex: LogIndex): number {
     return this.#bytesOf(firstIndex).length
