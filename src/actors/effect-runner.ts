@@ -48,6 +48,11 @@ export class EffectRunner {
     this.#writtenIndex = lastIndex
   }
 
+  /** True from the start of a write until it has come back through the loop. */
+  get isWriting(): boolean {
+    return this.#isWriting
+  }
+
   run(effect: Effect): void {
     switch (effect.type) {
       case 'sendMessages':

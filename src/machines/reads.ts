@@ -1,6 +1,6 @@
 import { configurationOf, type RaftContext } from './context.js'
 import { NO_EFFECTS, type Answer, type PendingEffects } from './effects.js'
-import { beginRound, holdsLease, isServing, leadershipOf, type ReadRequest } from './leadership.js'
+import { beginReadRound, holdsLease, isServing, leadershipOf, type ReadRequest } from './leadership.js'
 import type { Envelope } from './messages.js'
 import { isSoleVoter, quorumValue } from './quorum.js'
 import type { LogIndex } from './types.js'
@@ -48,7 +48,7 @@ export function serveWaiting(context: RaftContext, now: number): Partial<RaftCon
 function boardRound(context: RaftContext, now: number): RaftContext {
   const { waiting, riding } = leadershipOf(context).reads
   if (waiting.length === 0 || riding.length > 0 || !isServing(context)) return context
-  const begun: RaftContext = { ...context, ...beginRound(context, now) }
+  const begun: RaftContext = { ...context, ...beginReadRound(context, now) }
   const messages = [...context.effects.messages, ...begun.effects.messages]
   return { ...begun, effects: { ...context.effects, messages } }
 }

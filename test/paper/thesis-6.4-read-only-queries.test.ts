@@ -35,7 +35,7 @@ describe('Thesis §6.4: read-only queries', () => {
     machine.completeWrites()
     machine.receive(2, heartbeatReply(1, roundOf(machine), 1))
     const effects = machine.receive(2, accepted(1, 1))
-    expect(ofType('heartbeat', effects).map(({ message }) => message.round)).toEqual([2, 2])
+    expect(ofType('heartbeat', effects).map(({ message }) => message.round)).toEqual([2])
     expect(answersIn(effects)).toEqual([])
     expect(answersIn(machine.receive(2, heartbeatReply(1, 2, 1)))).toEqual([ready(1, 1)])
   })
@@ -54,7 +54,9 @@ describe('Thesis §6.4: read-only queries', () => {
   it('2. it saves its current commit index, 3. and issues a round of heartbeats that a majority must answer', () => {
     const machine = serving({ configuration: FIVE })
     const beat = heartbeat(1, 2, 1)
-    expect(machine.read(7)).toEqual([sends([2, beat], [3, beat], [4, beat], [5, beat])])
+    // No more than a majority is asked, those that answered last; the next heartbeat asks everyone.
+    const asked = messagesIn(machine.read(7))
+    expect(asked.map(({ message }) => message)).toEqual([beat, beat])
     machine.propose(batch(1))
     machine.completeWrites()
     for (const peer of [2, 3]) machine.receive(peer, accepted(1, 2))
@@ -73,11 +75,11 @@ describe('Thesis §6.4: read-only queries', () => {
 
   it('one round serves all reads that have accumulated; those that arrive meanwhile share the next', () => {
     const machine = serving()
-    expect(ofType('heartbeat', machine.read(1))).toHaveLength(2)
+    expect(ofType('heartbeat', machine.read(1))).toHaveLength(1)
     expect([...machine.read(2), ...machine.read(3)]).toEqual([])
     const effects = machine.receive(3, heartbeatReply(1, 2, 1))
     expect(answersIn(effects)).toEqual([ready(1, 1)])
-    expect(ofType('heartbeat', effects).map(({ message }) => message.round)).toEqual([3, 3])
+    expect(ofType('heartbeat', effects).map(({ message }) => message.round)).toEqual([3])
     expect(answersIn(machine.receive(3, heartbeatReply(1, 3, 1)))).toEqual([ready(2, 1), ready(3, 1)])
   })
 
@@ -114,7 +116,7 @@ describe('Thesis §6.4: read-only queries', () => {
 
   it('a leader answers a follower’s query as it does its own clients’', () => {
     const machine = serving()
-    expect(ofType('heartbeat', machine.receive(3, readIndex(8)))).toHaveLength(2)
+    expect(ofType('heartbeat', machine.receive(3, readIndex(8)))).toHaveLength(1)
     expect(messagesIn(machine.receive(2, heartbeatReply(1, 2, 1)))).toEqual([{ to: 3, message: answered(8, 1) }])
   })
 

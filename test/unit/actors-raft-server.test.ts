@@ -44,7 +44,7 @@ describe('proposals at a server', () => {
     })
     servers.advance(20)
     expect([first, ...others].map(({ now }) => now)).toEqual(['ok', 'ok', 'ok', 'ok'])
-    expect(runsOf(server)).toEqual([[1], [1, 1, 1]])
+    expect(runsOf(server)).toEqual([[1], [3]])
   })
 
   it('wait for nothing when the server is idle: no time passes', () => {

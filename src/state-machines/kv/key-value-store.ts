@@ -12,6 +12,7 @@ import {
   SWAP,
   unknownCommand,
 } from './commands.js'
+import { copyOut } from './copies.js'
 import { charsOf, type KeyChars } from './keys.js'
 import { decodeSnapshot, encodeSnapshot, type StoredValue } from './snapshot.js'
 
@@ -41,13 +42,14 @@ export class KeyValueStore implements StateMachine<KvCommand, KvResult> {
 
   /** A copy of the key's value, undefined when there is no such key. `keyChars` makes the key. */
   getValue(key: KeyChars): Uint8Array | undefined {
-    return this.#records.get(key)?.value.slice()
+    const record = this.#records.get(key)
+    return record && copyOut(record.value)
   }
 
   /** As `getValue`, with the revision that wrote it. */
   get(key: KeyChars): KeyValue | undefined {
     const record = this.#records.get(key)
-    return record && { value: record.value.slice(), modRevision: record.modRevision }
+    return record && { value: copyOut(record.value), modRevision: record.modRevision }
   }
 
   /** The values of several keys as of one revision, in the order of `keys`. */
