@@ -16,7 +16,6 @@ import {
   NotLinearizable,
   runPlan,
   shrink,
-  type FaultKind,
   type PlanCut,
   type PlanOptions,
   type RunResult,
@@ -34,7 +33,7 @@ const USAGE = `npm run simulate -- [options]
   --faults A,B      only these kinds (default: by the seed); they are:
                     ${FAULT_KINDS.join(', ')}
   --workers N       processes that share the runs (default: 2, or 1 on one core)
-  --out DIR         where a failed run is written (default ./simulation-failures)
+  --out DIR         where a failed run is written (default ./data/simulations)
 with --seed, what a shrunk run has left:
   --keep 0,3,4      only these of its faults      --until MS   clients stop then      --clients N   so many clients`
 
@@ -64,7 +63,8 @@ function numberOf(name: NumberOption, min: number, max: number, isWhole = true):
   if (text === undefined) return undefined
   const number = Number(text)
   const isFit = number >= min && number <= max && (!isWhole || Number.isInteger(number))
-  if (!isFit || text.trim() === '') throw new Error(`--${name} is ${text}; it must be ${isWhole ? 'an integer' : 'a number'} from ${min} to ${max}`)
+  if (!isFit || text.trim() === '')
+    throw new Error(`--${name} is ${text}; it must be ${isWhole ? 'an integer' : 'a number'} from ${min} to ${max}`)
   return number
 }
 
@@ -82,7 +82,10 @@ function planOptions(seed: number): PlanOptions {
 }
 
 function cutOf(): PlanCut {
-  const keep = values.keep?.split(',').filter((at) => at !== '').map(Number)
+  const keep = values.keep
+    ?.split(',')
+    .filter((at) => at !== '')
+    .map(Number)
   return { keep, untilMs: numberOf('until', 1, 1e9, false), clients: numberOf('clients', 1, 1000) }
 }
 
@@ -112,7 +115,9 @@ function runOne(seed: number): void {
     return
   }
   const { plan, events, elections, history, traceHash } = result
-  console.log(`\n✓ seed ${seed}: ${plan.servers} servers, ${plan.durability}, ${events} events, ${elections} elections, ${history.length} operations, trace ${traceHash}`)
+  console.log(
+    `\n✓ seed ${seed}: ${plan.servers} servers, ${plan.durability}, ${events} events, ${elections} elections, ${history.length} operations, trace ${traceHash}`,
+  )
 }
 
 // ---- many runs
@@ -226,13 +231,16 @@ function reportFailure(seed: number): void {
 
 /** The history as JSON lines, its timeline as a page, the story and fingerprint as text. */
 function writeEvidence(result: RunResult): void {
-  const directory = values.out ?? 'simulation-failures'
+  const directory = values.out ?? join('data', 'simulations')
   mkdirSync(directory, { recursive: true })
   const { plan, history, violation } = result
   const base = join(directory, `seed-${plan.seed}`)
   const disorder = violation instanceof NotLinearizable ? violation.disorder : undefined
   const title = `Seed ${plan.seed}: ${violation?.law ?? 'no violation'}`
-  writeFileSync(`${base}.html`, formatTimeline(history, disorder === undefined ? { title } : { title, violation: disorder }))
+  writeFileSync(
+    `${base}.html`,
+    formatTimeline(history, disorder === undefined ? { title } : { title, violation: disorder }),
+  )
   writeFileSync(`${base}.history.jsonl`, formatHistory(history))
   writeFileSync(`${base}.story.txt`, `${formatStory(result)}\n\n${fingerprint(result).split('\n', 1)[0]}\n`)
   console.log(`written: ${base}.html, ${base}.history.jsonl, ${base}.story.txt`)

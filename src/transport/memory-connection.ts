@@ -44,7 +44,11 @@ export class MemoryConnection {
     if (this.#happens(corruption)) this.#flipBit(frame)
     const queue = this.#queues[channelOf(type)]
     this.#schedule(queue, frame)
-    if (this.#happens(duplication)) this.#schedule(queue, frame.map((part) => part.slice()))
+    if (this.#happens(duplication))
+      this.#schedule(
+        queue,
+        frame.map((part) => part.slice()),
+      )
   }
 
   #schedule(queue: Queue, frame: Parts): void {

@@ -1,0 +1,53 @@
+/** What users put their own parts through: a simulated cluster and its judges, conformance suites, and in-memory twins. */
+export { SimulatedCluster, type SimulationOptions } from './simulation/simulated-cluster.js'
+export type { Incarnation, SimulatedServer } from './simulation/simulated-server.js'
+export { VirtualWorld } from './simulation/virtual-world.js'
+export { Violation } from './simulation/violation.js'
+export { Dice } from './simulation/dice.js'
+export { describeFault, FAULT_KINDS, type Fault, type FaultKind, type Target } from './simulation/faults.js'
+export { drawFault, drawPlan, type PlannedFault, type PlanOptions, type RunPlan } from './simulation/fault-plan.js'
+export { Nemesis, type NemesisOptions } from './simulation/nemesis.js'
+export { KvScenario, type KvScenarioOptions, type StoryLine } from './simulation/kv-scenario.js'
+export { KvClient, type KvCall } from './simulation/kv-client.js'
+export { NotLinearizable } from './simulation/kv-judgement.js'
+export { fingerprint, formatStory, runPlan, type RunOptions, type RunResult } from './simulation/random-run.js'
+export { cutPlan, shrink, type PlanCut, type Shrunk } from './simulation/shrink.js'
+
+export {
+  checkEventual,
+  checkLinearizable,
+  describeOperation,
+  formatHistory,
+  formatTimeline,
+  HistoryRecorder,
+  parseHistory,
+} from './linearizability/index.js'
+export type {
+  AppliedWrite,
+  CheckOptions,
+  CompareAndSwap,
+  Consistency,
+  Delete,
+  EventualVerdict,
+  Get,
+  Invocation,
+  Operation,
+  Outcome,
+  Pending,
+  Put,
+  Revision,
+  TimelineOptions,
+  Undecided,
+  Valid,
+  Verdict,
+  Violation as Disorder,
+} from './linearizability/index.js'
+export { stateMachineSuite, type StateMachineCheck, type StateMachineSubject } from './state-machine-suite.js'
+export { transportSuite, type TransportClaim, type TransportSubject } from './transport-suite.js'
+export { logStoreSuite, type LogStoreClaim, type LogStorePlace, type LogStoreSubject } from './log-store-suite.js'
+export { hardStateSuite } from './hard-state-suite.js'
+
+export { seededRandom, type Clock, type Random } from '../machines/time-and-chance.js'
+export { MemoryNetwork } from '../transport/memory-network.js'
+export type { Cut, LinkFaults } from '../transport/link-faults.js'
+export { MemoryDisk, MemoryLogStore, type CrashOptions } from '../storage/memory-log-store.js'
