@@ -4,6 +4,9 @@ import { decodeValue } from './value.js'
 
 type Client = EmbeddedEngine['client']
 
+/** A restarted server first applies its whole log again. */
+const CATCH_UP_TIMEOUT_MS = 60_000
+
 /** The sequences at all keys of a writer. `eventual` reads what this server has applied. */
 export function readWriter(
   client: Client,
@@ -19,6 +22,6 @@ export function readWriter(
  * before the call: a linearizable read waits until this server has come that far.
  */
 export async function readServer(client: Client, writers: number): Promise<number[][]> {
-  await client.getLinearizable(keyOf(0, 0))
+  await client.getLinearizable(keyOf(0, 0), { timeoutMs: CATCH_UP_TIMEOUT_MS })
   return Promise.all(Array.from({ length: writers }, (_, writer) => readWriter(client, writer, 'eventual')))
 }
