@@ -6,7 +6,7 @@ export interface Options {
   readonly runs: number
   /** Measured seconds a run. Default 3. */
   readonly seconds: number
-  /** Seconds of load before the measurement. Default 1. */
+  /** Seconds of load before the measurement, until V8 has compiled what is hot. Default 5. */
   readonly warmupSeconds: number
   /** Only rows whose name and durability contain this. Default: all. */
   readonly rows: string
@@ -22,7 +22,7 @@ export function parseOptions(args: string[]): Options {
     options: {
       runs: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '3' },
-      warmup: { type: 'string', default: '1' },
+      warmup: { type: 'string', default: '5' },
       rows: { type: 'string', default: '' },
       'only-limit': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },

@@ -32,4 +32,9 @@ function run(options: PlanOptions): RunReport {
 // Ctrl-C reaches the whole process group; the parent decides when it is over.
 process.on('SIGINT', () => undefined)
 process.on('disconnect', () => process.exit())
-process.on('message', (options: PlanOptions) => process.send?.(run(options)))
+process.on('message', (options: PlanOptions) => {
+  // A parent that has gone meanwhile wants no report.
+  process.send?.(run(options), undefined, undefined, (error) => {
+    if (error !== null) process.exit()
+  })
+})

@@ -2,7 +2,7 @@ import { expect, it, vi } from 'vitest'
 import { drawPlan, formatStory, runPlan } from '../../src/testing/index.js'
 
 const SEEDS_A_TEST = 10
-const STEPS = 10
+const STEPS = 8
 /** Some seconds on a quiet machine. */
 vi.setConfig({ testTimeout: 120_000 })
 

@@ -1,0 +1,168 @@
+import type { Mutant } from './mutant.js'
+
+const MAJORITY = 'what is committed is durable on a majority'
+const UNSYNCED = 'no entry is acknowledged before it is durable'
+const INVARIANT = 'no server breaks an invariant'
+const LIVENESS = 'healed servers'
+
+/** Bugs in the log: how it is replicated, committed and applied. */
+export const REPLICATION_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'commits entries of earlier terms by counting (§5.4.2)',
+    file: 'machines/leadership.ts',
+    find: 'index > context.commitIndex && termAt(context.log, index) === context.hardState.term',
+    replace: 'index > context.commitIndex && termAt(context.log, index) !== undefined',
+    hunt: 'everything',
+    runsMax: 60,
+    laws: ['a leader commits by counting only entries of its own term'],
+  },
+  {
+    name: 'commits what fewer than a majority have',
+    file: 'machines/quorum.ts',
+    find: 'return values[values.length >> 1] ?? 0',
+    replace: 'return values[(values.length >> 1) - 1] ?? 0',
+    hunt: 'everything',
+    runsMax: 3,
+    laws: [MAJORITY, 'clients see'],
+  },
+  {
+    name: 'counts its own write before it is durable',
+    file: 'machines/leadership.ts',
+    find: 'id === context.id ? context.durable.index :',
+    replace: 'id === context.id ? context.log.lastIndex :',
+    hunt: 'crashes',
+    runsMax: 5,
+    laws: [MAJORITY],
+  },
+  {
+    name: 'counts what it has sent as if it were stored',
+    file: 'machines/leadership.ts',
+    find: '(progress.get(id)?.matchIndex ?? 0),\n  )\n  const isOwnTerm',
+    replace: '(progress.get(id)?.nextIndex ?? 1) - 1,\n  )\n  const isOwnTerm',
+    hunt: 'everything',
+    runsMax: 5,
+    laws: [MAJORITY],
+  },
+  {
+    name: 'counts an answer of an older term',
+    file: 'machines/step.ts',
+    find: 'if (message.term < term) {\n',
+    replace: "if (message.term < term) {\n    if (message.type === 'appendEntriesReply') return [event]\n",
+    hunt: 'an answer comes two terms late',
+    runsMax: 1,
+    laws: [MAJORITY],
+  },
+  {
+    name: 'answers for entries that it has not yet written',
+    file: 'machines/appending.ts',
+    find: 'const base: PendingEffects = isDurable ? respond(context, [reply]) : NO_EFFECTS',
+    replace: 'const base: PendingEffects = respond(context, [reply])',
+    hunt: 'everything',
+    runsMax: 3,
+    laws: [UNSYNCED],
+  },
+  {
+    name: 'takes any entry in its place for the same',
+    file: 'machines/appending.ts',
+    find: 'if (termAt(log, firstIndex) !== term || termAt(log, lastIndex) !== term) break',
+    replace: 'if (term < 0 || termAt(log, firstIndex) === undefined || termAt(log, lastIndex) === undefined) break',
+    hunt: 'crashes',
+    runsMax: 40,
+    laws: [MAJORITY, 'State Machine Safety'],
+  },
+  {
+    name: 'appends behind an entry that it has not compared (§5.3)',
+    file: 'machines/appending.ts',
+    find: 'if (!isCovered && termAt(log, message.prevLogIndex) !== message.prevLogTerm) {',
+    replace: 'if (!isCovered && termAt(log, message.prevLogIndex) === undefined) {',
+    hunt: 'crashes',
+    runsMax: 40,
+    laws: [MAJORITY, LIVENESS, INVARIANT],
+  },
+  {
+    name: 'keeps a conflicting suffix on its disk',
+    file: 'machines/appending.ts',
+    find: 'log.truncations > before.truncations ? fresh[0]?.firstIndex : undefined',
+    replace: 'log.truncations < before.truncations ? fresh[0]?.firstIndex : undefined',
+    hunt: 'crashes',
+    runsMax: 40,
+    laws: [INVARIANT, 'a server stops only for a reason'],
+  },
+  {
+    name: 'truncates what follows an append, as if that were the end',
+    file: 'machines/appending.ts',
+    find: 'const next = { ...context, ...heard, ...withRuns(context, fresh) }\n',
+    replace: `const end = runs.at(-1)?.lastIndex ?? prevLogIndex
+  const isOld = fresh.length === 0 && end < log.lastIndex && end >= context.commitIndex
+  const cut = isOld ? replaceFrom(log, end + 1, []) : log
+  const durable = { ...context.durable, index: Math.min(context.durable.index, cut.lastIndex) }
+  const next = { ...context, ...heard, log: cut, durable, ...withRuns(context, fresh) }
+`,
+    hunt: 'forwarding',
+    runsMax: 60,
+    laws: [UNSYNCED, MAJORITY],
+  },
+  {
+    name: 'takes a write for durable that has been truncated since',
+    file: 'machines/appending.ts',
+    find: 'const isCurrent = event.truncations === log.truncations',
+    replace: 'const isCurrent = event.truncations <= log.truncations',
+    hunt: 'crashes',
+    runsMax: 100,
+    laws: ['every server keeps the laws of its own state', UNSYNCED, MAJORITY],
+  },
+  {
+    name: 'commits what its leader has committed, whether it has it or not',
+    file: 'machines/appending.ts',
+    find: 'const index = Math.min(leaderCommit, context.contact.matchIndex)',
+    replace: 'const index = leaderCommit',
+    hunt: 'everything',
+    runsMax: 10,
+    laws: ['every server keeps the laws of its own state'],
+  },
+  {
+    name: 'commits entries that its leader may not have',
+    file: 'machines/appending.ts',
+    find: 'const index = Math.min(leaderCommit, context.contact.matchIndex)',
+    replace: 'const index = Math.min(leaderCommit, context.log.lastIndex)',
+    hunt: 'a leader begins far back',
+    runsMax: 1,
+    laws: ['State Machine Safety', 'runs are never split'],
+  },
+  {
+    name: 'applies what is not committed',
+    file: 'machines/appending.ts',
+    find: 'runs: runsBetween(context.log, context.commitIndex, index) }',
+    replace: 'runs: runsBetween(context.log, context.commitIndex, context.log.lastIndex) }',
+    hunt: 'everything',
+    runsMax: 10,
+    laws: ['State Machine Safety'],
+  },
+  {
+    name: 'never backs up when a follower refuses',
+    file: 'machines/progress.ts',
+    find: 'const shorter = Math.min(reply.conflictIndex, reply.prevLogIndex)',
+    replace: 'const shorter = Math.max(reply.conflictIndex, reply.prevLogIndex + 1)',
+    hunt: 'everything',
+    runsMax: 20,
+    laws: [LIVENESS],
+  },
+  {
+    name: 'counts what a peer had before its machine crashed',
+    file: 'machines/progress.ts',
+    find: 'const matchIndex = progress.nonce === nonce ? progress.matchIndex : 0',
+    replace: 'const matchIndex = progress.nonce === nonce ? progress.matchIndex : progress.matchIndex + 0',
+    hunt: 'crashes in mem-first mode',
+    runsMax: 60,
+    laws: [LIVENESS, MAJORITY],
+  },
+  {
+    name: 'appends a forwarded batch as often as it comes',
+    file: 'machines/forwarding.ts',
+    find: 'return missing.delete(batch) ? { ...seen, missing } : undefined',
+    replace: 'return missing.delete(batch) ? { ...seen, missing } : seen',
+    hunt: 'forwarding',
+    runsMax: 20,
+    laws: ['a command is committed once'],
+  },
+]

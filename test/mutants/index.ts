@@ -1,0 +1,12 @@
+import { ELECTION_MUTANTS } from './in-elections.js'
+import { REPLICATION_MUTANTS } from './in-replication.js'
+import { STORAGE_MUTANTS } from './in-storage.js'
+import { LOOP_MUTANTS } from './in-the-loop.js'
+import type { Mutant } from './mutant.js'
+
+export const MUTANTS: readonly Mutant[] = [
+  ...ELECTION_MUTANTS,
+  ...REPLICATION_MUTANTS,
+  ...STORAGE_MUTANTS,
+  ...LOOP_MUTANTS,
+]
