@@ -356,7 +356,7 @@ export class RaftServer<Command, Result> {
   #drainRequests(instant: Instant): void {
     this.#isAwake = false
     // While its own write is under way a leader lets the next batch grow: it could not be written sooner, and fewer,
-    // larger batches cost every server less (by about a third at 1,000 writers).
+    // larger batches cost every server less.
     const mayPropose = !this.#leader.isSelf || !this.#runner.isWriting
     const batches = mayPropose ? this.#proposals.drain(this.#leader, instant.now) : []
     if (batches.length > 0) this.#send({ ...instant, type: 'proposals', batches })

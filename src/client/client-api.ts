@@ -5,8 +5,9 @@ export type Bytes = string | Uint8Array
 
 /**
  * The key-value store as a client sees it. Every call may fail with an `ActorumError`; docs/errors.md says for each
- * code what has happened and what to do. Buffers given may be changed once a call has returned, buffers got are the
- * caller's own.
+ * code what has happened and what to do. Buffers given may be changed once a call has returned, bytes got are the
+ * caller's own. Small values may share an ArrayBuffer, as Node's small Buffers do, so use a value's `byteOffset` and
+ * `byteLength` with its `buffer`, and keep many of them for long only as copies (`value.slice()`).
  */
 export interface ClientApi {
   /** Sets a key. `revision` is the write's log index: later writes have higher ones, on every key. */

@@ -187,9 +187,9 @@ export function beginRound(context: RaftContext, now: number): Partial<RaftConte
 }
 
 /**
- * A round for reads alone: to no more peers than make a quorum with this server, those that answered last. Each peer
- * asked costs both sides about 50 µs, most of it in the kernel, which is most of what a round costs. Should one of them
- * not answer, the next heartbeat asks everyone, and the reads ride that too.
+ * A round for reads alone: to no more peers than make a quorum with this server, those that answered last, since every
+ * peer asked costs both sides a frame and a turn. Should one of them not answer, the next heartbeat asks everyone, and
+ * the reads ride that too.
  */
 export function beginReadRound(context: RaftContext, now: number): Partial<RaftContext> {
   const configuration = configurationOf(context)
