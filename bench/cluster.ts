@@ -8,11 +8,11 @@ import type { Measured } from './load.js'
 import { machineBusySeconds } from './machine.js'
 import type { Row } from './rows.js'
 import type { ServerProtocol, Usage } from './server.js'
-import type { Members, SubjectName } from './subject.js'
+import type { LogStoreName, Members, SubjectName } from './subject.js'
 
 export const SERVERS = [1, 2, 3]
 
-/** One run of one row: what the leader's clients saw, and what the three processes used. */
+/** One run of one row: what the leader's clients saw, and what the processes used. */
 export interface Run {
   readonly throughput: number
   readonly p50Ms: number
@@ -29,13 +29,23 @@ export interface Timing {
   readonly seconds: number
 }
 
-/** Runs one row against three fresh processes with empty disks, and leaves nothing behind. */
-export async function runRow(subject: SubjectName, row: Row, timing: Timing, parentDir: string): Promise<Run> {
+/** What is measured: a subject, its log store, and the number of its servers. */
+export interface Setting {
+  readonly subject: SubjectName
+  readonly logStore: LogStoreName
+  readonly servers: number
+}
+
+/** Runs one row against fresh processes with empty disks, and leaves nothing behind. */
+export async function runRow(setting: Setting, row: Row, timing: Timing, parentDir: string): Promise<Run> {
   const dir = await mkdtemp(join(parentDir, 'actorum-bench-'))
-  const members = await freeMembers()
-  const servers = SERVERS.map(() => new Child<ServerProtocol>(new URL('./server.js', import.meta.url)))
+  const { subject, logStore } = setting
+  const members = await freeMembers(setting.servers)
+  const servers = members.map(() => new Child<ServerProtocol>(new URL('./server.js', import.meta.url)))
   try {
-    const plans = members.map(({ id }) => ({ id, members, dataDir: join(dir, String(id)), durability: row.durability }))
+    const { durability, linearizableReads } = row
+    const common = { members, durability, logStore, linearizableReads }
+    const plans = members.map(({ id }) => ({ ...common, id, dataDir: join(dir, String(id)) }))
     const started = await Promise.all(servers.map((server, at) => server.ask('start', { subject, plan: plans[at]! })))
     const leader = servers[started.findIndex(({ leads }) => leads)]
     if (leader === undefined) throw new Error(`${subject}: no server leads`)
@@ -86,14 +96,14 @@ function elapse(seconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, seconds * 1000))
 }
 
-/** Three members on loopback ports that are free now. */
-export async function freeMembers(): Promise<Members> {
-  const probes = SERVERS.map(() => createServer().listen(0, '127.0.0.1'))
+/** Members, with ids from 1, on loopback ports that are free now. */
+export async function freeMembers(count = SERVERS.length): Promise<Members> {
+  const probes = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
   await Promise.all(probes.map((probe) => once(probe, 'listening')))
   const members = probes.map((probe, at) => {
     const address = probe.address()
     if (address === null || typeof address === 'string') throw new Error('a probe for a free port has no port')
-    return { id: SERVERS[at]!, address: `127.0.0.1:${address.port}` }
+    return { id: at + 1, address: `127.0.0.1:${address.port}` }
   })
   await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
   return members

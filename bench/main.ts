@@ -1,36 +1,61 @@
 /** Measures the engine against the pipeline limit; see options.ts for the command line. */
 import { runRow } from './cluster.js'
-import type { Run } from './cluster.js'
+import type { Run, Setting } from './cluster.js'
 import { describeMachine } from './machine.js'
 import { parseOptions } from './options.js'
-import { machineLines, quietLine, tableLines } from './report.js'
+import { machineLines, quietLine, scaleLines, tableLines, wantedLines } from './report.js'
 import type { RowResult } from './report.js'
 import { ROWS } from './rows.js'
 import type { Row } from './rows.js'
-import type { SubjectName } from './subject.js'
 
 const options = parseOptions(process.argv.slice(2))
-const subjects: readonly SubjectName[] = options.onlyLimit ? ['limit'] : ['limit', 'engine']
 const rows = ROWS.filter((row) => `${row.name} ${row.durability}`.includes(options.rows))
 
-/** limit, engine, limit, engine …, so that a change in the machine's mood meets both. */
-async function measureRow(row: Row): Promise<RowResult> {
-  const runs: Record<SubjectName, Run[]> = { limit: [], engine: [] }
-  for (let run = 0; run < options.runs; run++) {
-    for (const subject of subjects) {
-      process.stderr.write(`${row.name}, ${row.durability}: run ${run + 1} of ${options.runs}, ${subject}\n`)
-      runs[subject].push(await runRow(subject, row, options, options.dir))
+/** limit, engine, limit, engine …, so that a change in the machine's mood meets all. */
+async function measureRow(row: Row): Promise<RowResult[]> {
+  const limits = options.servers.map((servers) => ({ servers, runs: new Array<Run>() }))
+  const engines = options.servers.flatMap((servers) =>
+    options.logStores.map((logStore) => ({ servers, logStore, runs: new Array<Run>() })),
+  )
+  for (let run = 1; run <= options.runs; run++) {
+    for (const { servers, runs } of limits) {
+      runs.push(await measureRun(row, run, { subject: 'limit', logStore: 'level', servers }))
+      for (const engine of options.onlyLimit ? [] : engines) {
+        if (engine.servers !== servers) continue
+        engine.runs.push(await measureRun(row, run, { subject: 'engine', logStore: engine.logStore, servers }))
+      }
     }
   }
-  return { row, limit: runs.limit, engine: runs.engine }
+  return engines.map(({ servers, logStore, runs }) => {
+    const limit = limits.find((one) => one.servers === servers)?.runs ?? []
+    return { row, servers, logStore, limit, engine: runs }
+  })
+}
+
+function measureRun(row: Row, run: number, setting: Setting): Promise<Run> {
+  const { subject, logStore, servers } = setting
+  const what = `${row.name}, ${row.durability}: run ${run} of ${options.runs}`
+  process.stderr.write(`${what}, ${subject} on ${logStore}, ${servers} servers\n`)
+  return runRow(setting, row, options, options.dir)
 }
 
 const machine = describeMachine(options.dir)
 const results: RowResult[] = []
-for (const row of rows) results.push(await measureRow(row))
+for (const row of rows) results.push(...(await measureRow(row)))
 
 if (options.json) console.log(JSON.stringify({ machine, options, results }, null, 2))
-else
+else {
+  const parts = [
+    machineLines(machine, process.argv.slice(2)),
+    tableLines(results),
+    scaleLines(results),
+    wantedLines(results),
+    [quietLine(results)],
+  ]
   console.log(
-    [...machineLines(machine, process.argv.slice(2)), '', ...tableLines(results), '', quietLine(results)].join('\n'),
+    parts
+      .flatMap((lines) => (lines.length === 0 ? [] : [...lines, '']))
+      .join('\n')
+      .trimEnd(),
   )
+}

@@ -1,5 +1,7 @@
 import { tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
+import { LOG_STORES } from './subject.js'
+import type { LogStoreName } from './subject.js'
 
 export interface Options {
   /** Runs of each row and subject, of which the median counts. Default 5. */
@@ -11,6 +13,10 @@ export interface Options {
   /** Only rows whose name and durability contain this. Default: all. */
   readonly rows: string
   readonly onlyLimit: boolean
+  /** The engine's log stores, each in a row of its own beside the one limit, which is on Level. Default: level. */
+  readonly logStores: readonly LogStoreName[]
+  /** Sizes of the cluster, engine and limit alike. Default: three. */
+  readonly servers: readonly number[]
   readonly json: boolean
   /** Where the servers' data goes while they run; a real disk, or the figures mean nothing. Default: the temporary directory. */
   readonly dir: string
@@ -25,6 +31,8 @@ export function parseOptions(args: string[]): Options {
       warmup: { type: 'string', default: '5' },
       rows: { type: 'string', default: '' },
       'only-limit': { type: 'boolean', default: false },
+      'log-store': { type: 'string', default: 'level' },
+      servers: { type: 'string', default: '3' },
       json: { type: 'boolean', default: false },
       dir: { type: 'string', default: tmpdir() },
     },
@@ -35,9 +43,25 @@ export function parseOptions(args: string[]): Options {
     warmupSeconds: positive('--warmup', values.warmup),
     rows: values.rows,
     onlyLimit: values['only-limit'],
+    logStores: logStoresOf(values['log-store']),
+    servers: serversOf(values.servers),
     json: values.json,
     dir: values.dir,
   }
+}
+
+function serversOf(text: string): readonly number[] {
+  const counts = text.split(',').map(Number)
+  const isOdd = (count: number): boolean => Number.isInteger(count) && count >= 3 && count % 2 === 1
+  if (!counts.every(isOdd)) throw new Error(`--servers must be odd numbers from 3 as in 3,5,7, not ${text}`)
+  return counts
+}
+
+/** `level`, `file` or `both`. */
+export function logStoresOf(text: string): readonly LogStoreName[] {
+  const chosen = LOG_STORES.filter((name) => text === name || text === 'both')
+  if (chosen.length === 0) throw new Error(`--log-store must be level, file or both, not ${JSON.stringify(text)}`)
+  return chosen
 }
 
 /** Throws unless `text` is a number above 0. */

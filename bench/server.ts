@@ -1,4 +1,4 @@
-/** One server of three in a process of its own: the limit's or the engine's, and the load if it leads. */
+/** One server in a process of its own: the limit's or the engine's, and the load if it leads. */
 import { answerParent } from './ipc.js'
 import { LoadGenerator } from './load.js'
 import type { Measured } from './load.js'

@@ -11,7 +11,7 @@ import { listenOf } from './subject.js'
 import type { Members } from './subject.js'
 
 export interface SoakProtocol {
-  start: { ask: { id: number; dataDir: string; members: Members }; reply: { leads: boolean } }
+  start: { ask: { id: number; dataDir: string; members: Members; snapshotLogBytes: number }; reply: { leads: boolean } }
   load: { ask: { ledgers: LedgerState[]; readers: number; pauseMs: number }; reply: void }
   leads: { ask: void; reply: boolean }
   /** Answered once every call has been answered and reported. */
@@ -25,7 +25,8 @@ export interface SoakProtocol {
 export interface Memory {
   readonly rssMb: number
   readonly heapMb: number
-  readonly upSeconds: number
+  /** Entries up to here are in snapshots alone. */
+  readonly compactedIndex: number
 }
 
 const READY_TIMEOUT_MS = 60_000
@@ -41,8 +42,8 @@ function started(): EmbeddedEngine {
 }
 
 answerParent<SoakProtocol>({
-  start: async ({ id, dataDir, members }) => {
-    engine = await EmbeddedEngine.start({ id, dataDir, members, listen: listenOf(members, id) })
+  start: async (plan) => {
+    engine = await EmbeddedEngine.start({ ...plan, listen: listenOf(plan.members, plan.id) })
     await engine.ready({ timeoutMs: READY_TIMEOUT_MS })
     return { leads: engine.isLeader }
   },
@@ -66,6 +67,7 @@ answerParent<SoakProtocol>({
   memory: () => {
     globalThis.gc?.()
     const { rss, heapUsed } = process.memoryUsage()
-    return { rssMb: rss / 2 ** 20, heapMb: heapUsed / 2 ** 20, upSeconds: process.uptime() }
+    const compactedIndex = started().roleActor.getSnapshot().context.log.boundary.index
+    return { rssMb: rss / 2 ** 20, heapMb: heapUsed / 2 ** 20, compactedIndex }
   },
 })

@@ -1,4 +1,7 @@
-/** Ten minutes of load while servers are killed: `npm run soak -- --minutes 10 --kill-every 10`. */
+/**
+ * Ten minutes of load while servers are killed: `npm run soak -- --minutes 10 --kill-every 10`. With `--kill-every 0` none
+ * is, and their memory is that of servers which run for long.
+ */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,9 +12,13 @@ import { freeMembers, SERVERS } from './cluster.js'
 import { describeMachine, machineLine } from './machine.js'
 import { positive } from './options.js'
 import { SoakCluster } from './soak/cluster.js'
-import { growthOf } from './soak/memory.js'
+import { trendOf } from './soak/memory.js'
+import type { MemorySample } from './soak/memory.js'
 
 const DOWN_MS = 1000
+const SAMPLE_MS = 5000
+/** One line a minute. */
+const SAMPLES_PER_LINE = 60_000 / SAMPLE_MS
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +28,8 @@ const { values } = parseArgs({
     readers: { type: 'string', default: '30' },
     /** Between a client's calls (ms); 0 is as fast as it goes, and makes gigabytes of log. */
     pause: { type: 'string', default: '20' },
+    /** The engine's option, in MB; a fraction of its default, so that a minute of this load fills it. */
+    'snapshot-log-mb': { type: 'string', default: '16' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     dir: { type: 'string', default: tmpdir() },
   },
@@ -29,8 +38,10 @@ const load = {
   writers: positive('--writers', values.writers),
   readers: positive('--readers', values.readers),
   pauseMs: Number(values.pause),
+  snapshotLogBytes: Math.ceil(positive('--snapshot-log-mb', values['snapshot-log-mb']) * 2 ** 20),
 }
-const killEveryMs = positive('--kill-every', values['kill-every']) * 1000
+const killEveryMs =
+  Number(values['kill-every']) === 0 ? Infinity : positive('--kill-every', values['kill-every']) * 1000
 const endAfterMs = positive('--minutes', values.minutes) * 60_000
 const random = seededRandom(Number(values.seed))
 const dir = await mkdtemp(join(values.dir, 'actorum-soak-'))
@@ -52,23 +63,39 @@ async function killOne(cluster: SoakCluster): Promise<void> {
   )
 }
 
-async function sampleMemory(cluster: SoakCluster, samples: readonly number[][]): Promise<void> {
-  const memories = await Promise.all(SERVERS.map((id) => cluster.memory(id)))
-  memories.forEach(({ rssMb }, at) => samples[at]!.push(rssMb))
-  const each = memories.map(
-    ({ rssMb, heapMb, upSeconds }, at) =>
-      `server ${SERVERS[at]} ${rssMb.toFixed(0)} MB (heap ${heapMb.toFixed(0)} MB, up ${upSeconds.toFixed(0)} s)`,
+/** By server: all, and the live objects alone. */
+type Samples = readonly { readonly id: number; readonly rss: MemorySample[]; readonly heap: MemorySample[] }[]
+
+async function sampleMemory(cluster: SoakCluster, samples: Samples, elapsedMs: number): Promise<void> {
+  const seconds = elapsedMs / 1000
+  const lines = await Promise.all(
+    samples.map(async ({ id, rss, heap }) => {
+      const { rssMb, heapMb, compactedIndex } = await cluster.memory(id)
+      rss.push({ seconds, megabytes: rssMb })
+      heap.push({ seconds, megabytes: heapMb })
+      return `server ${id} ${rssMb.toFixed(0)} MB (heap ${heapMb.toFixed(0)} MB), log from ${count(compactedIndex + 1)}`
+    }),
   )
-  console.log(`minute ${samples[0]!.length}: ${each.join(', ')}`)
+  const taken = samples[0]?.rss.length ?? 0
+  if (taken % SAMPLES_PER_LINE === 0) console.log(`minute ${taken / SAMPLES_PER_LINE}: ${lines.join(', ')}`)
 }
 
-async function soak(cluster: SoakCluster): Promise<number[][]> {
-  const samples: number[][] = SERVERS.map(() => [])
+/** Kills and samples, each in its turn: a server that is down cannot be asked. */
+async function soak(cluster: SoakCluster): Promise<Samples> {
+  const samples: Samples = SERVERS.map((id) => ({ id, rss: [], heap: [] }))
   const beganAt = performance.now()
-  for (let kill = 1; kill * killEveryMs <= endAfterMs; kill++) {
-    await delay(Math.max(0, beganAt + kill * killEveryMs - performance.now()))
-    await killOne(cluster)
-    if (performance.now() - beganAt >= (samples[0]!.length + 1) * 60_000) await sampleMemory(cluster, samples)
+  let [killAt, sampleAt] = [killEveryMs, SAMPLE_MS]
+  while (Math.min(killAt, sampleAt) <= endAfterMs) {
+    await delay(Math.max(0, beganAt + Math.min(killAt, sampleAt) - performance.now()))
+    const elapsedMs = performance.now() - beganAt
+    // What took longer than its interval is not made up for.
+    if (killAt < sampleAt) {
+      await killOne(cluster)
+      killAt = Math.max(killAt + killEveryMs, elapsedMs)
+    } else {
+      await sampleMemory(cluster, samples, elapsedMs)
+      sampleAt = Math.max(sampleAt + SAMPLE_MS, elapsedMs)
+    }
   }
   await cluster.stopLoad()
   for (const id of SERVERS) await cluster.verify(id, true)
@@ -76,7 +103,7 @@ async function soak(cluster: SoakCluster): Promise<number[][]> {
 }
 
 /** Prints the outcome; true when every promise was kept. */
-function report(cluster: SoakCluster, samples: readonly number[][]): boolean {
+function report(cluster: SoakCluster, samples: Samples): boolean {
   const { acknowledged, unknown, reads, broken, errors } = cluster
   console.log(
     `\n${count(acknowledged)} writes acknowledged, ${count(unknown)} of unknown outcome, ${count(reads)} reads judged.`,
@@ -85,16 +112,20 @@ function report(cluster: SoakCluster, samples: readonly number[][]): boolean {
   for (const { verdict, writer, key, found, term } of broken.slice(0, 20)) {
     console.log(`${verdict}: writer ${writer}, key ${key} holds write ${found} (term ${term || 'unknown'})`)
   }
-  const growths = samples.map((figures, at) => growthOf(SERVERS[at]!, figures)).filter((growth) => growth !== undefined)
-  for (const { id, earlyMb, lateMb, isFlat } of growths) {
-    console.log(
-      `memory of server ${id}: ${earlyMb.toFixed(0)} MB early, ${lateMb.toFixed(0)} MB late: ${isFlat ? 'flat' : 'GROWS'}`,
-    )
+  let isFlat = true
+  for (const { id, rss, heap } of samples) {
+    for (const [what, trend] of [['resident', trendOf(rss)] as const, ['heap', trendOf(heap)] as const]) {
+      if (trend === undefined) console.log(`memory of server ${id}, ${what}: too few samples to tell`)
+      else {
+        const { fromMb, toMb, minutes } = trend
+        const line = `the line through the last ${minutes.toFixed(1)} minutes goes from ${fromMb.toFixed(0)} to ${toMb.toFixed(0)} MB`
+        console.log(`memory of server ${id}, ${what}: ${line}: ${trend.isFlat ? 'flat' : 'GROWS'}`)
+        isFlat &&= trend.isFlat
+      }
+    }
   }
-  if (growths.length === 0) console.log('Too short to tell whether memory stays flat: that takes seven minutes.')
-  const isKept = broken.length === 0 && growths.every(({ isFlat }) => isFlat)
   console.log(broken.length === 0 ? 'No acknowledged write was lost.' : `${broken.length} promises were broken.`)
-  return isKept
+  return isFlat && broken.length === 0
 }
 
 const cluster = new SoakCluster(dir, await freeMembers(), load)

@@ -11,12 +11,21 @@ export interface Subject {
 
 export type SubjectName = 'limit' | 'engine'
 
-/** How one server of three is started. */
+export const LOG_STORES = ['level', 'file'] as const
+export type LogStoreName = (typeof LOG_STORES)[number]
+
+export type LinearizableReads = 'quorum' | 'lease'
+
+/** How one server is started. */
 export interface ServerPlan {
   readonly id: number
   readonly dataDir: string
   readonly members: Members
   readonly durability: Durability
+  /** The engine's; the limit's log is on Level. */
+  readonly logStore: LogStoreName
+  /** Whether a linearizable read asks a quorum, or trusts the leader's lease. */
+  readonly linearizableReads: LinearizableReads
 }
 
 export type Members = readonly { readonly id: number; readonly address: string }[]

@@ -1,13 +1,21 @@
+import { stat } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { join } from 'node:path'
 import { realClock, realRandom } from './actors/clock.js'
+import type { SnapshotActorOptions } from './actors/snapshot-actor.js'
+import type { SnapshotPolicyOptions } from './actors/snapshot-policy.js'
 import { ActorumError } from './errors.js'
 import type { RaftSettings } from './machines/context.js'
+import { Joining, type Joinable } from './engine-join.js'
 import { peersOf } from './machines/quorum.js'
 import type { Configuration, Member } from './machines/types.js'
 import type { ResolvedOptions } from './options.js'
+import { FileLogStore } from './storage/file-log-store.js'
+import { refuseOtherKind } from './storage/file-or-level.js'
+import { FileSnapshotStore } from './storage/file-snapshot-store.js'
 import { LevelLogStore } from './storage/level-log-store.js'
-import type { LogStore, Recovered } from './storage/ports.js'
+import type { LogStore, Recovered, SnapshotsFound, SnapshotStore } from './storage/ports.js'
+import { fitToSnapshot } from './storage/restore-point.js'
 import { LoneTransport } from './transport/lone-transport.js'
 import type { Peer, Transport, TransportHandler } from './transport/ports.js'
 import { WebSocketTransport } from './transport/websocket-transport.js'
@@ -15,6 +23,7 @@ import { WebSocketTransport } from './transport/websocket-transport.js'
 /** What an engine is put together from, opened in order. */
 export interface EngineParts {
   readonly store: LogStore
+  readonly snapshots: SnapshotStore
   readonly transport: Transport
   readonly recovered: Recovered
   readonly settings: RaftSettings
@@ -22,16 +31,20 @@ export interface EngineParts {
   readonly proposedClusterId: string
   /** From here on messages arrive, and `failed` hears of a background sync that failed. */
   listen(handler: TransportHandler, failed: (error: Error) => void): Promise<void>
+  /** Makes the cluster know this server at its address, in the background. */
+  join(server: Joinable): void
   /** Closes the transport, then the store. Rejects when the store cannot be closed cleanly. */
   close(): Promise<void>
 }
 
+/** The folder in a data directory where a restored one is made, until it takes its place. */
+export const UNFINISHED = 'unfinished'
+
 /** Opens the store and makes the transport. Nothing is left open when it rejects. */
 export async function openEngineParts(options: ResolvedOptions): Promise<EngineParts> {
-  const { dataDir, durability, syncIntervalMs, id, log } = options
-  // One directory each for the log and, when they come, snapshots.
-  const directory = join(dataDir, 'log')
-  const store = new LevelLogStore({ directory, durability, syncIntervalMs, clock: realClock, checksum: crc32 })
+  const { id, log, dataDir } = options
+  const store = await makeStore(options)
+  const snapshots = new FileSnapshotStore({ directory: join(dataDir, 'snapshots'), checksum: crc32 })
   const proposedClusterId = options.clusterId ?? randomId()
   let closing: Promise<void> | undefined
   let reportFailure: ((error: Error) => void) | undefined
@@ -41,20 +54,27 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
     clusterId: options.clusterId,
     configuration: configurationFrom(options),
   }
-  const recovered = await fromCallback<Recovered>((callback) => {
+  const opened = await fromCallback<Recovered>((callback) => {
     store.open(initial, { failed: (error) => reportFailure?.(error) }, callback)
   })
   const transport = makeTransport(options)
+  let recovered: Recovered
   try {
+    // The log's lock keeps other processes from the snapshots too.
+    const found = await fromCallback<SnapshotsFound>((callback) => snapshots.open(callback))
+    recovered = await fromCallback<Recovered>((callback) => {
+      fitToSnapshot(store, opened, found.stored[0], callback)
+    })
     checkIdentity(options, recovered)
+    for (const message of [...recovered.notices, ...found.notices]) log({ level: 'warn', message })
   } catch (error) {
-    await fromCallback<void>((callback) => store.close(callback))
+    await closeAll(transport, snapshots, store)
     throw error
   }
-  for (const message of recovered.notices) log({ level: 'warn', message })
   const nonce = realRandom.uint32()
   return {
     store,
+    snapshots,
     transport,
     recovered,
     settings: settingsFrom(options),
@@ -68,12 +88,29 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
         transport.start({ id, clusterId, storeId, nonce }, handler, (error) => callback(error))
       })
     },
-    close: () => (closing ??= closeBoth(transport, store)),
+    join: (server) => new Joining(options, transport, server, recovered.storeId).begin(),
+    close: () => (closing ??= closeAll(transport, snapshots, store)),
   }
 }
 
-async function closeBoth(transport: Transport, store: LogStore): Promise<void> {
+async function makeStore({ dataDir, durability, syncIntervalMs, logStore }: ResolvedOptions): Promise<LogStore> {
+  const directory = join(dataDir, 'log')
+  await refuseUnfinished(dataDir)
+  await refuseOtherKind(directory, logStore)
+  const storeOptions = { directory, durability, syncIntervalMs, clock: realClock, checksum: crc32 }
+  return logStore === 'file' ? new FileLogStore(storeOptions) : new LevelLogStore(storeOptions)
+}
+
+async function refuseUnfinished(dataDir: string): Promise<void> {
+  const found = await stat(join(dataDir, UNFINISHED)).catch(() => undefined)
+  if (found === undefined) return
+  const text = `in the data directory ${dataDir} a restore, or a forced new cluster, was not finished; do that again, or put back what was there`
+  throw new ActorumError('INVALID_ARGUMENT', text)
+}
+
+async function closeAll(transport: Transport, snapshots: SnapshotStore, store: LogStore): Promise<void> {
   await new Promise<void>((resolve) => transport.stop(resolve))
+  await fromCallback<void>((callback) => snapshots.close(callback))
   await fromCallback<void>((callback) => store.close(callback))
 }
 
@@ -91,9 +128,25 @@ function makeTransport(options: ResolvedOptions): Transport {
 }
 
 /** One AppendEntries, or the one run in it that is longer than that. */
-function frameBytesMax({ appendBytesMax, runBytesMax, keyBytesMax, valueBytesMax }: ResolvedOptions): number {
+function frameBytesMax(options: ResolvedOptions): number {
+  const { appendBytesMax, runBytesMax, keyBytesMax, valueBytesMax, snapshotChunkBytes } = options
   const headerBytes = 1024 * 1024
-  return 2 * appendBytesMax + Math.max(runBytesMax, keyBytesMax + 2 * valueBytesMax) + headerBytes
+  return 2 * appendBytesMax + snapshotChunkBytes + Math.max(runBytesMax, keyBytesMax + 2 * valueBytesMax) + headerBytes
+}
+
+export function snapshottingFrom(options: ResolvedOptions): SnapshotPolicyOptions & Partial<SnapshotActorOptions> {
+  const { snapshotEntries, snapshotLogBytes, snapshotIntervalMs, logEntriesKept, heartbeatIntervalMs } = options
+  const { snapshotChunkBytes, snapshotWindowChunks, snapshotBytesPerSecond } = options
+  return {
+    snapshotEntries,
+    snapshotLogBytes,
+    snapshotIntervalMs,
+    logEntriesKept,
+    chunkBytes: snapshotChunkBytes,
+    windowChunks: snapshotWindowChunks,
+    bytesPerSecond: snapshotBytesPerSecond === 0 ? Infinity : snapshotBytesPerSecond,
+    retryMs: 10 * heartbeatIntervalMs,
+  }
 }
 
 function settingsFrom(options: ResolvedOptions): RaftSettings {
@@ -105,6 +158,9 @@ function settingsFrom(options: ResolvedOptions): RaftSettings {
     inflightBytesMax,
     uncommittedBytesMax,
     logTailBytesMax,
+    promotionLagEntries,
+    promotionAfterMs,
+    electionPriority,
   } = options
   return {
     electionTimeoutMs,
@@ -115,21 +171,29 @@ function settingsFrom(options: ResolvedOptions): RaftSettings {
     inflightBytesMax,
     uncommittedBytesMax,
     logTailBytesMax,
+    promotionLagEntries,
+    promotionAfterMs,
+    electionPriority,
     checksum: crc32,
   }
 }
 
-function configurationFrom({ members }: ResolvedOptions): Configuration {
+/** A server that joins knows of no voters until the log, or a snapshot, reaches it. */
+function configurationFrom({ members, join: addresses }: ResolvedOptions): Configuration {
+  if (addresses !== undefined) return { voters: [], learners: [] }
   return { voters: members.map(({ id }) => id), learners: [], members }
 }
 
 /** `members` and `clusterId` count for an empty directory only; later the log rules. */
-function checkIdentity({ clusterId, members, log, dataDir }: ResolvedOptions, recovered: Recovered): void {
+function checkIdentity(
+  { clusterId, members, join: joining, log, dataDir }: ResolvedOptions,
+  recovered: Recovered,
+): void {
   if (clusterId !== undefined && recovered.clusterId !== undefined && clusterId !== recovered.clusterId) {
     const text = `the data directory ${dataDir} belongs to cluster ${recovered.clusterId}, not ${clusterId}; start it with its own clusterId, or with another dataDir`
     throw new ActorumError('INVALID_ARGUMENT', text)
   }
-  if (recovered.fresh) return
+  if (recovered.fresh || joining !== undefined) return
   const known = membersOf(recovered)
   if (describe(known) !== describe(members)) {
     const text = `the option members says ${describe(members)}, but the log in ${dataDir} says ${describe(known)}; the log rules`
@@ -154,11 +218,13 @@ function peersFrom({ id }: ResolvedOptions, recovered: Recovered): readonly Peer
   return membersOf(recovered).filter((member) => peers.includes(member.id))
 }
 
-function randomId(): string {
+/** 128 random bits, for a store's id or a cluster's. */
+export function randomId(): string {
   return Array.from({ length: 4 }, () => realRandom.uint32().toString(16).padStart(8, '0')).join('')
 }
 
-function fromCallback<Result>(
+/** From a port's callback to a promise. */
+export function fromCallback<Result>(
   start: (callback: (error: Error | undefined, result: Result) => void) => void,
 ): Promise<Result> {
   return new Promise((resolve, reject) => {

@@ -1,11 +1,24 @@
+import type { Observable } from 'rxjs'
 import type { Actor, AnyActorRef, Subscription } from 'xstate'
 import { realClock, realRandom } from './actors/clock.js'
+import { Health, type HealthReport } from './actors/health.js'
 import { RaftServer } from './actors/raft-server.js'
 import { watch } from './client/calls.js'
 import type { ClientApi } from './client/client-api.js'
 import { EmbeddedClient } from './client/embedded-client.js'
-import { openEngineParts, type EngineParts } from './engine-parts.js'
+import { checkTarget, writeBackup, type Backup, type BackupStream } from './engine-backup.js'
+import {
+  ClusterFeed,
+  membersOf,
+  validateChange,
+  type ClusterMember,
+  type Leadership,
+  type Membership,
+  type MembershipChangeRequest,
+} from './engine-membership.js'
+import { openEngineParts, snapshottingFrom, type EngineParts } from './engine-parts.js'
 import { ActorumError } from './errors.js'
+import { transferTarget } from './machines/leading.js'
 import type { raftMachine } from './machines/raft.machine.js'
 import type { Member } from './machines/types.js'
 import {
@@ -62,17 +75,37 @@ export class EmbeddedEngine {
   #isStopped = false
   #stopping: Promise<void> | undefined
 
+  readonly #feed: ClusterFeed
+  readonly #health: Health
+
   private constructor(options: ResolvedOptions, parts: EngineParts) {
     this.#options = options
     this.#parts = parts
-    const { store, transport, recovered, nonce, proposedClusterId, settings } = parts
+    const { store, snapshots, transport, recovered, nonce, proposedClusterId, settings } = parts
     const keyValues = new KeyValueStore()
-    const ports = { transport, store, stateMachine: keyValues, clock: realClock, random: realRandom }
+    const ports = { transport, store, snapshots, stateMachine: keyValues, clock: realClock, random: realRandom }
     this.#server = new RaftServer(
       ports,
-      { id: options.id, settings, limits: options, recovered, nonce, proposedClusterId },
-      { failed: this.#fail, notice: (message) => options.log({ level: 'warn', message }) },
+      {
+        id: options.id,
+        address: options.listen ?? '',
+        settings,
+        limits: options,
+        snapshotting: snapshottingFrom(options),
+        recovered,
+        nonce,
+        proposedClusterId,
+      },
+      {
+        failed: this.#fail,
+        notice: (message) => options.log({ level: 'warn', message }),
+        leaderChanged: () => this.#feed.update(this.#server.context),
+        membershipChanged: () => this.#feed.update(this.#server.context),
+      },
     )
+    this.#feed = new ClusterFeed(this.#server.context)
+    const notice = (message: string): void => options.log({ level: 'warn', message })
+    this.#health = new Health({ server: this.#server, clock: realClock, notice }, options)
     this.client = new EmbeddedClient(this.#server, keyValues, realClock, options, this.#assertOpen)
     const { role } = this.#server
     this.roleActor = {
@@ -98,6 +131,8 @@ export class EmbeddedEngine {
       throw error
     }
     engine.#server.start()
+    engine.#health.start()
+    parts.join(engine.#server)
     return engine
   }
 
@@ -168,6 +203,113 @@ export class EmbeddedEngine {
     })
   }
 
+  /** The members as this server knows them, in order of their ids. */
+  members(): readonly ClusterMember[] {
+    return membersOf(this.#server.context)
+  }
+
+  /** Who belongs to the cluster and who leads it: now, and whenever that changes. Completes when the engine stops. */
+  watchMembership(): Observable<Membership> {
+    return this.#feed.membership$
+  }
+
+  /** Who leads, as far as this server knows: now, and whenever that changes. Completes when the engine stops. */
+  get leadership$(): Observable<Leadership> {
+    return this.#feed.leadership$
+  }
+
+  /** How this server is: `ok`, `degraded` by what it suffers from, or `failed`. */
+  health(): HealthReport {
+    return this.#health.report
+  }
+
+  /** How this server is: now, and whenever that changes. Completes when the engine stops. */
+  get health$(): Observable<HealthReport> {
+    return this.#health.report$
+  }
+
+  /**
+   * Changes who belongs to the cluster, all of it at once (joint consensus, thesis §4.3), on whichever server it is
+   * called. Resolves once the new configuration is committed.
+   * @throws ActorumError REFUSED (another change is under way, no quorum of the new configuration can be reached, or what
+   * is asked for makes no sense), NO_LEADER, OUTCOME_UNKNOWN, STOPPED, INVALID_ARGUMENT
+   */
+  changeMembership(change: MembershipChangeRequest, options?: CallOptions): Promise<{ readonly index: number }> {
+    return new Promise((resolve, reject) => {
+      this.#assertOpen()
+      const { timeoutMs } = validateCallOptions(options, callDefaults(this.#options))
+      const deadline = realClock.now() + timeoutMs
+      const validated = validateChange(change, this.#server.context)
+      this.#server.changeMembership(validated, { resolve: (index) => resolve({ index }), reject, deadline })
+    })
+  }
+
+  /**
+   * Hands leadership to voter `id`, or to the one that has most of the log (thesis §3.10). Called on the leader. Resolves
+   * once this server no longer leads.
+   * @throws ActorumError NOT_LEADER (names the leader), REFUSED (no such voter within reach), TIMEOUT (nobody took it
+   * within an election timeout, and this server leads on), STOPPED
+   */
+  transferLeadership(id?: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#assertOpen()
+      const { context } = this.#server
+      if (id === this.id && this.isLeader) return resolve()
+      if (context.leadership === undefined) {
+        const { leaderId } = context
+        const text = `server ${this.id} does not lead, so it cannot hand leadership over`
+        throw new ActorumError('NOT_LEADER', `${text}; server ${leaderId ?? '?'} does`, { leaderId })
+      }
+      if (transferTarget(context, id) === undefined) {
+        throw new ActorumError(
+          'REFUSED',
+          `there is no ${id === undefined ? 'other voter' : `voter ${id}`} within reach`,
+        )
+      }
+      this.#server.transferLeadership(id)
+      this.#server.whenNotLeading({
+        resolve,
+        reject: (error) => reject(this.isLeader ? notTaken() : error),
+        deadline: realClock.now() + 2 * this.#options.electionTimeoutMs,
+      })
+    })
+  }
+
+  /**
+   * Takes a snapshot of what is applied here by now, while writes go on; log entries that it covers go as the options
+   * say. It is taken by itself too: snapshotEntries, snapshotLogBytes, snapshotIntervalMs.
+   * @throws ActorumError STOPPED, STORAGE_FAILED
+   */
+  snapshot(): Promise<{ readonly index: number; readonly byteLength: number }> {
+    return new Promise((resolve, reject) => {
+      this.#assertOpen()
+      this.#server.takeSnapshot((error, stored) => {
+        if (error === undefined) resolve({ index: stored.id.index, byteLength: stored.id.byteLength })
+        else reject(error)
+      })
+    })
+  }
+
+  /**
+   * Writes a checked copy of what is applied here by now to a file, which appears once it is whole and durable and
+   * replaces one of that name, or to a stream. `restoreBackup` makes a new cluster of it.
+   * @param target - the file's path, or a stream, which is left open
+   * @throws ActorumError REFUSED (nothing is applied here yet), CORRUPT (this server's own snapshot), STORAGE_FAILED,
+   * STOPPED, INVALID_ARGUMENT
+   */
+  backup(target: string | BackupStream): Promise<Backup> {
+    return new Promise((resolve, reject) => {
+      this.#assertOpen()
+      checkTarget(target)
+      const isEmpty = this.#server.lastApplied === 0
+      if (isEmpty) throw new ActorumError('REFUSED', 'nothing is applied here yet to back up; await ready() first')
+      this.#server.takeSnapshot((error, stored) => {
+        if (error !== undefined) reject(error)
+        else writeBackup(this.#parts.snapshots, stored, target).then(resolve, reject)
+      })
+    })
+  }
+
   /** Hands leadership on where it can, then flushes and closes. Safe to call twice. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop()
@@ -182,6 +324,8 @@ export class EmbeddedEngine {
     if (this.#failure === undefined && this.isLeader) await this.#handOver()
     this.#server.stop()
     this.#isStopped = true
+    this.#health.stop()
+    this.#feed.complete()
     await this.#parts.close()
   }
 
@@ -207,10 +351,16 @@ export class EmbeddedEngine {
 
   readonly #fail = (error: ActorumError): void => {
     this.#failure = error
+    this.#health.failed(error)
+    this.#feed.complete()
     this.#options.log({ level: 'error', message: `server ${this.id} stopped: ${error.message}` })
     // Nobody may wait for it, so an error here has nowhere else to go.
     this.#stopping ??= this.#parts.close().catch((cause: unknown) => {
       this.#options.log({ level: 'error', message: `server ${this.id} did not close cleanly: ${String(cause)}` })
     })
   }
+}
+
+function notTaken(): ActorumError {
+  return new ActorumError('TIMEOUT', 'nobody took leadership over within the given time, so this server leads on')
 }

@@ -1,6 +1,12 @@
 /** Actorum: an actor-model Raft framework. */
 export { EmbeddedEngine, type EngineStatus, type Role, type RoleActor } from './engine.js'
+export type { Backup, BackupStream } from './engine-backup.js'
+export type { ClusterMember, Leadership, Membership, MembershipChangeRequest } from './engine-membership.js'
+export { forceNewCluster, type ForcedCluster, type ForceOptions } from './disaster/force-new-cluster.js'
+export { restoreBackup, type Restored, type RestoreOptions } from './disaster/restore-backup.js'
+export { verifyDataDir, type DataDirReport, type Finding, type SoundSnapshot } from './disaster/verify-data-dir.js'
 export { ActorumError, type ErrorCode } from './errors.js'
+export type { HealthCode, HealthReason, HealthReport } from './actors/health.js'
 export type { Bytes, ClientApi } from './client/client-api.js'
 export type { CallOptions, Consistency, EngineOptions, Notice, ReadOptions } from './options.js'
 export type { Member } from './machines/types.js'

@@ -18,6 +18,13 @@ export interface EngineOptions {
    * The cluster as it first starts, this server included; later the log rules. At most 64. Default: this server alone.
    */
   readonly members?: readonly { readonly id: ServerId; readonly address: string }[] | undefined
+  /**
+   * Addresses of servers of a running cluster, for a server with an empty directory that shall join it: it enters as a
+   * learner and catches up. Later the log rules. Not together with `members`. Default: none.
+   */
+  readonly join?: readonly string[] | undefined
+  /** What a joining server shall be: `promotable` to a voter once it has caught up, or `readOnly`. Default `promotable`. */
+  readonly joinAs?: 'promotable' | 'readOnly' | undefined
   /** Servers of another cluster are refused. 1 to 128 printable ASCII characters. Default: made by the first leader. */
   readonly clusterId?: string | undefined
 
@@ -28,11 +35,21 @@ export interface EngineOptions {
   readonly durability?: 'disk-first' | 'mem-first' | undefined
   /** Between background syncs of `mem-first`. 1 to 60,000, default 100. */
   readonly syncIntervalMs?: number | undefined
+  /**
+   * What keeps the log: `level` a LevelDB, `file` segment files. A directory stays with the one that made it. Default
+   * `level`.
+   */
+  readonly logStore?: 'level' | 'file' | undefined
 
   /** T: a follower that hears from no leader for a time drawn in [T, 2T) campaigns. 10 to 600,000, default 1,000. */
   readonly electionTimeoutMs?: number | undefined
   /** Between a leader's heartbeats: at most a third of `electionTimeoutMs`. 1 to 200,000, default 100. */
   readonly heartbeatIntervalMs?: number | undefined
+  /**
+   * From −1 to 1: where in [T, 2T) this server draws its election timeouts, and so how likely it is to lead. 0: anywhere;
+   * 1: in the earlier half; −1: in the later half. A preference, which never delays an election beyond 2T. Default 0.
+   */
+  readonly electionPriority?: number | undefined
   /**
    * How much faster one server's clock may run than another's: leader leases end that much early. 1 to 50, default 10.
    */
@@ -74,6 +91,29 @@ export interface EngineOptions {
   readonly uncommittedBytesMax?: number | undefined
   /** Entries kept in memory for followers that are a little behind. 0 to 4 GiB − 1, default 16 MiB. */
   readonly logTailBytesMax?: number | undefined
+  /** A snapshot is taken once so many entries were applied since the last one. 0: never. 0 to 2^53 − 1, default 1,000,000. */
+  readonly snapshotEntries?: number | undefined
+  /**
+   * Or so many bytes of entries, and four times as many as the last snapshot has. 0: never. 0 to 2^53 − 1, default 256
+   * MiB.
+   */
+  readonly snapshotLogBytes?: number | undefined
+  /** Or so many milliseconds have passed and anything was applied. 0: never. 0 to 2^31 − 1, default 0. */
+  readonly snapshotIntervalMs?: number | undefined
+  /** Entries before the newest snapshot that stay in the log for followers that are behind. 0 to 2^53 − 1, default 10,000. */
+  readonly logEntriesKept?: number | undefined
+  /** One piece of a snapshot on its way to a follower. 1 KiB to 16 MiB, default 256 KiB. */
+  readonly snapshotChunkBytes?: number | undefined
+  /** Pieces unanswered at one follower. 1 to 1,000, default 4. */
+  readonly snapshotWindowChunks?: number | undefined
+  /** Bytes of snapshots a second to all followers together. 0: no bound. 0 to 2^53 − 1, default 0. */
+  readonly snapshotBytesPerSecond?: number | undefined
+
+  /** A promotable learner votes once it is no more than so many entries behind. 0 to 10,000,000, default 1,000. */
+  readonly promotionLagEntries?: number | undefined
+  /** And has been for so long. 0 to 600,000, default 1,000. */
+  readonly promotionAfterMs?: number | undefined
+
   /**
    * Bytes waiting in one connection; what comes beyond is dropped and sent again later. 1 KiB to 4 GiB − 1, default 32
    * MiB.
@@ -83,6 +123,16 @@ export interface EngineOptions {
   readonly reconnectDelayMsMin?: number | undefined
   /** Longest such pause. 1 to 600,000, default 2,000. */
   readonly reconnectDelayMsMax?: number | undefined
+
+  /** A write to the log that takes longer makes this server `degraded`: SLOW_DISK. 10 to 600,000, default 500. */
+  readonly slowDiskMs?: number | undefined
+  /** So does a timer that comes later than this: EVENT_LOOP_STALLED. 10 to 600,000, default 500. */
+  readonly stalledLoopMs?: number | undefined
+  /**
+   * Whether a leader that has suffered from either for two election timeouts hands leadership over, where a quorum of the
+   * others is within reach and one of them has all that is committed. Default true.
+   */
+  readonly handOverWhenUnhealthy?: boolean | undefined
 
   /** Where notices for people go. Default: warnings and errors to `console.warn`, the rest nowhere. */
   readonly log?: ((notice: Notice) => void) | undefined
@@ -96,8 +146,8 @@ export interface Notice {
 
 /** The options as the engine uses them: every one present and within its bounds. */
 export type ResolvedOptions = {
-  readonly [Name in keyof EngineOptions]-?: Name extends 'listen' | 'clusterId'
-    ? string | undefined
+  readonly [Name in keyof EngineOptions]-?: Name extends 'listen' | 'clusterId' | 'join'
+    ? EngineOptions[Name]
     : NonNullable<EngineOptions[Name]>
 } & {
   /** A lone server without `listen` has the address '': nobody dials it. */
@@ -129,6 +179,10 @@ const RULES: { readonly [Name in keyof EngineOptions]-?: Rule<EngineOptions[Name
     (value) => value === undefined || isAddress(value),
   ),
   members: { fallback: undefined, fault: (value) => (value === undefined ? undefined : faultOfMembers(value)) },
+  join: must(undefined, `a list of 1 to ${MEMBERS_MAX} addresses host:port`, (value) => {
+    return value === undefined || isAddressList(value)
+  }),
+  joinAs: oneOf('promotable', 'readOnly'),
   clusterId: must(
     undefined,
     '1 to 128 printable ASCII characters without spaces',
@@ -136,8 +190,12 @@ const RULES: { readonly [Name in keyof EngineOptions]-?: Rule<EngineOptions[Name
   ),
   durability: oneOf('disk-first', 'mem-first'),
   syncIntervalMs: integer(100, 1, 60_000),
+  logStore: oneOf('level', 'file'),
   electionTimeoutMs: integer(1000, 10, 600_000),
   heartbeatIntervalMs: integer(100, 1, 200_000),
+  electionPriority: must(0, 'a number from -1 to 1', (value) => {
+    return typeof value === 'number' && value >= -1 && value <= 1
+  }),
   clockDriftBoundPercent: integer(10, 1, 50),
   linearizableReads: oneOf('quorum', 'lease'),
   requestTimeoutMs: integer(5000, 1, TIMER_MS_MAX),
@@ -153,9 +211,21 @@ const RULES: { readonly [Name in keyof EngineOptions]-?: Rule<EngineOptions[Name
   inflightBytesMax: integer(8 * MIB, KIB, KIB * MIB),
   uncommittedBytesMax: integer(64 * MIB, KIB, UINT32_MAX),
   logTailBytesMax: integer(16 * MIB, 0, UINT32_MAX),
+  snapshotEntries: integer(1_000_000, 0, Number.MAX_SAFE_INTEGER),
+  snapshotLogBytes: integer(256 * MIB, 0, Number.MAX_SAFE_INTEGER),
+  snapshotIntervalMs: integer(0, 0, TIMER_MS_MAX),
+  logEntriesKept: integer(10_000, 0, Number.MAX_SAFE_INTEGER),
+  snapshotChunkBytes: integer(256 * KIB, KIB, 16 * MIB),
+  snapshotWindowChunks: integer(4, 1, 1000),
+  snapshotBytesPerSecond: integer(0, 0, Number.MAX_SAFE_INTEGER),
+  promotionLagEntries: integer(1000, 0, COUNT_MAX),
+  promotionAfterMs: integer(1000, 0, 600_000),
   outboxBytesMax: integer(32 * MIB, KIB, UINT32_MAX),
   reconnectDelayMsMin: integer(50, 1, 60_000),
   reconnectDelayMsMax: integer(2000, 1, 600_000),
+  slowDiskMs: integer(500, 10, 600_000),
+  stalledLoopMs: integer(500, 10, 600_000),
+  handOverWhenUnhealthy: must(true, 'true or false', (value) => typeof value === 'boolean'),
   log: must(writeToConsole, 'a function of one notice', (value) => typeof value === 'function'),
 }
 
@@ -175,6 +245,9 @@ export function validateOptions(input: EngineOptions): ResolvedOptions {
   }
   const checked = chosen as Omit<ResolvedOptions, 'members'> & Pick<EngineOptions, 'members'>
   const { id, listen = '' } = checked
+  if (checked.join !== undefined && checked.members !== undefined) {
+    throw invalid('the options join and members are both given; a server either joins a cluster or starts one')
+  }
   const members = (checked.members ?? [{ id, address: listen }]).map((member) => ({
     id: member.id,
     address: member.address,
@@ -189,6 +262,9 @@ function checkTogether(options: ResolvedOptions): void {
   const { id, members, electionTimeoutMs, keyBytesMax, valueBytesMax } = options
   if (!members.some((member) => member.id === id)) {
     throw invalid(`the option members is ${shown(members)}; it must name this server, whose id is ${id}`)
+  }
+  if (options.join !== undefined && options.listen === undefined) {
+    throw invalid('the option listen is undefined; a server that joins must be host:port, for its peers to dial')
   }
   if (members.length > 1 && options.listen === undefined) {
     throw invalid(
@@ -241,6 +317,10 @@ function isPath(value: unknown): boolean {
 
 function isClusterId(value: unknown): boolean {
   return typeof value === 'string' && /^[\x21-\x7e]{1,128}$/.test(value)
+}
+
+function isAddressList(value: unknown): boolean {
+  return Array.isArray(value) && value.length >= 1 && value.length <= MEMBERS_MAX && value.every(isAddress)
 }
 
 function isAddress(value: unknown): boolean {
@@ -298,21 +378,35 @@ export interface CallOptions {
 export interface ReadOptions extends CallOptions {
   /** Default `linearizable`. */
   readonly consistency?: Consistency | undefined
+  /**
+   * Of an `eventual` read: how old what it sees may be, above 0. Where this server cannot vouch for that, it makes sure
+   * with a leader first; no clock but its own counts. Default: as old as it may come.
+   */
+  readonly maxStalenessMs?: number | undefined
+  /**
+   * Of an `eventual` read: it waits until this server has applied this revision, so that a client which moves between
+   * servers sees its own writes and never goes back. Default 0.
+   */
+  readonly minRevision?: number | undefined
 }
 
 export interface ResolvedCallOptions {
   readonly signal: AbortSignal | undefined
   readonly timeoutMs: number
   readonly consistency: Consistency
+  /** Infinity: no bound. */
+  readonly maxStalenessMs: number
+  readonly minRevision: number
 }
 
 const CALL_OPTION_NAMES = ['signal', 'timeoutMs']
-const READ_OPTION_NAMES = [...CALL_OPTION_NAMES, 'consistency']
+const READ_OPTION_NAMES = [...CALL_OPTION_NAMES, 'consistency', 'maxStalenessMs', 'minRevision']
 const CONSISTENCIES: readonly unknown[] = ['linearizable', 'lease', 'eventual'] satisfies Consistency[]
 
 /** What a call without options gets; made once an engine. */
 export function callDefaults(options: Pick<ResolvedOptions, 'requestTimeoutMs'>): ResolvedCallOptions {
-  return { signal: undefined, timeoutMs: options.requestTimeoutMs, consistency: 'linearizable' }
+  const timeoutMs = options.requestTimeoutMs
+  return { signal: undefined, timeoutMs, consistency: 'linearizable', maxStalenessMs: Infinity, minRevision: 0 }
 }
 
 /** Checks the options of a call that is no read. Costs nothing without options. Throws INVALID_ARGUMENT. */
@@ -346,7 +440,18 @@ function resolveCall(
   if (!CONSISTENCIES.includes(consistency)) {
     throw invalid(`consistency is ${shown(consistency)}; it must be 'linearizable', 'lease' or 'eventual'`)
   }
-  return { signal, timeoutMs, consistency }
+  return { signal, timeoutMs, consistency, ...freshnessOf(options) }
+}
+
+function freshnessOf(options: ReadOptions): Pick<ResolvedCallOptions, 'maxStalenessMs' | 'minRevision'> {
+  const { maxStalenessMs = Infinity, minRevision = 0 } = options
+  if (typeof maxStalenessMs !== 'number' || !(maxStalenessMs > 0)) {
+    throw invalid(`maxStalenessMs is ${shown(maxStalenessMs)}; it must be a number above 0`)
+  }
+  if (!isIntegerIn(minRevision, 0, Number.MAX_SAFE_INTEGER)) {
+    throw invalid(`minRevision is ${shown(minRevision)}; it must be a revision: an integer from 0`)
+  }
+  return { maxStalenessMs, minRevision }
 }
 
 function isSignal(value: unknown): boolean {

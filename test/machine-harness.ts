@@ -1,15 +1,22 @@
 import { createActor, type Actor } from 'xstate'
 import { crc32 } from '../src/machines/checksum.js'
-import type { RaftContext, RaftSettings } from '../src/machines/context.js'
-import type { Answer, Commit, Effect, EntriesRequest, Persist } from '../src/machines/effects.js'
-import { ENTRY_HEADER_BYTES, RUN_HEADER_BYTES, sealRun, type EntryRun } from '../src/machines/entry-run.js'
+import type { ConfigurationAt, RaftContext, RaftSettings } from '../src/machines/context.js'
+import type { Answer, Commit, Effect, EntriesRequest, Persist, SnapshotWork } from '../src/machines/effects.js'
+import {
+  configurationOf,
+  encodeConfiguration,
+  ENTRY_HEADER_BYTES,
+  RUN_HEADER_BYTES,
+  sealRun,
+  type EntryRun,
+} from '../src/machines/entry-run.js'
 import type { Instant, LocalEvent, MessageEvent, ProposalBatch, RaftEvent } from '../src/machines/events.js'
 import { invariant } from '../src/machines/invariant.js'
 import { checkInvariants } from '../src/machines/invariants.js'
-import type { Envelope, Message } from '../src/machines/messages.js'
+import type { Envelope, MembershipChange, Message } from '../src/machines/messages.js'
 import { raftMachine } from '../src/machines/raft.machine.js'
 import { step } from '../src/machines/step.js'
-import type { Configuration, HardState, LogIndex, ServerId, Term } from '../src/machines/types.js'
+import type { Boundary, Configuration, HardState, LogIndex, ServerId, SnapshotId, Term } from '../src/machines/types.js'
 import { VirtualTime } from './unit/virtual-time.js'
 
 /** The paper's election timeout: one is drawn in [T, 2T). */
@@ -29,6 +36,9 @@ export const SETTINGS: RaftSettings = {
   inflightBytesMax: 1024 * 1024,
   uncommittedBytesMax: 1024 * 1024,
   logTailBytesMax: 1024 * 1024,
+  promotionLagEntries: 10,
+  promotionAfterMs: 2 * T,
+  electionPriority: 0,
   checksum: crc32,
 }
 
@@ -50,6 +60,10 @@ export interface Setup {
   readonly seed?: number
   /** Timers fire this much before their time, as real ones may. Default 0. */
   readonly earlyMs?: number
+  /** The newest snapshot, which the log follows. */
+  readonly boundary?: Boundary
+  /** Default ''. */
+  readonly storeId?: string
 }
 
 /**
@@ -68,7 +82,8 @@ export class Machine {
 
   constructor(setup: Setup = {}) {
     const { id = 1, configuration = THREE, entries = [], seed = 1, votedFor, promiseMs = 0 } = setup
-    const { term = entries.at(-1)?.term ?? 0, earlyMs = 0 } = setup
+    const { boundary = { index: 0, term: 0, checksum: 0, clusterTime: 0, configuration } } = setup
+    const { term = entries.at(-1)?.term ?? boundary.term, earlyMs = 0 } = setup
     this.disk = entries
     this.actor = createActor(raftMachine, {
       clock: {
@@ -82,9 +97,10 @@ export class Machine {
         seed,
         ...this.#instant(),
         hardState: { term, votedFor, promiseMs },
-        log: recovered(entries, configuration),
-        configurations: [],
+        log: recovered(entries, boundary),
+        configurations: configurationsIn(entries),
         clusterId: 'test',
+        storeId: setup.storeId ?? '',
       },
     })
     this.actor.on('*', (effect) => {
@@ -109,6 +125,11 @@ export class Machine {
 
   get term(): Term {
     return this.context.hardState.term
+  }
+
+  /** The configuration that rules, where it stands in the log, and those before it that are kept. */
+  get configurations(): readonly ConfigurationAt[] {
+    return this.context.configurations
   }
 
   get now(): number {
@@ -143,12 +164,18 @@ export class Machine {
     return this.send({ type: 'reads', requests: [{ id, nonce: NONCE, lease }] })
   }
 
+  /** Asks this server for another membership, as a caller on it does. */
+  ask(change: Partial<MembershipChange>, id = 1): readonly Effect[] {
+    return this.send({ type: 'changeRequested', nonce: NONCE, id, change: membershipChange(change) })
+  }
+
   /** Completes the oldest write: what waited for it is sent, then the machine hears of it. */
   completeWrite(): readonly Effect[] {
     const write = this.writes.shift()
     invariant(write !== undefined, 'a write is under way')
-    const { truncateFrom = Infinity } = write
-    this.disk = [...this.disk.filter((run) => run.lastIndex < truncateFrom), ...write.runs]
+    const { truncateFrom = Infinity, boundary } = write
+    const kept = this.disk.filter((run) => run.lastIndex < truncateFrom && run.firstIndex > (boundary?.index ?? 0))
+    this.disk = [...kept, ...write.runs]
     const released: Effect[] = write.messages.length === 0 ? [] : [{ type: 'sendMessages', messages: write.messages }]
     const { hardState, lastIndex: index, truncations } = write
     const after = this.send({ type: 'persisted', hardState, index, truncations, lastApplied: this.context.commitIndex })
@@ -243,6 +270,9 @@ function checkDurable({ durable, hardState }: RaftContext, messages: readonly En
     if (message.type === 'appendEntriesReply' && message.success) {
       invariant(message.matchIndex <= durable.index, 'entries are durable before they are confirmed', message)
     }
+    if (message.type === 'installSnapshotReply' && message.outcome === 'installed') {
+      invariant(message.snapshot.index <= durable.index, 'entries are durable before they are confirmed', message)
+    }
   }
 }
 
@@ -258,22 +288,32 @@ function sizeOf(effect: Effect): number {
       return effect.answers.length
     case 'readEntries':
       return effect.requests.length
+    case 'workOnSnapshots':
+      return effect.works.length
     case 'notices':
       return effect.texts.length
   }
 }
 
-function recovered(entries: readonly EntryRun[], configuration: Configuration) {
+function recovered(entries: readonly EntryRun[], boundary: Boundary) {
   const last = entries.at(-1)
   return {
-    boundary: { index: 0, term: 0, checksum: 0, clusterTime: 0, configuration },
-    lastIndex: last?.lastIndex ?? 0,
-    lastChecksum: last?.checksum ?? 0,
-    lastClusterTime: last?.clusterTime ?? 0,
+    boundary,
+    lastIndex: last?.lastIndex ?? boundary.index,
+    lastChecksum: last?.checksum ?? boundary.checksum,
+    lastClusterTime: last?.clusterTime ?? boundary.clusterTime,
     termStarts: entries
       .filter(({ term }, at) => term !== entries[at - 1]?.term)
       .map(({ firstIndex, term }) => ({ index: firstIndex, term })),
   }
+}
+
+function configurationsIn(entries: readonly EntryRun[]): readonly ConfigurationAt[] {
+  return entries.flatMap((run) => {
+    if (run.kind !== 'configuration') return []
+    const configuration = configurationOf(run)
+    return 'malformed' in configuration ? [] : [{ index: run.firstIndex, configuration }]
+  })
 }
 
 function messageEvent(from: ServerId, message: Message): MessageEvent {
@@ -298,6 +338,29 @@ export function runAfter(previous: EntryRun | undefined, term: Term, count: numb
   const stamps = { clusterTime: 0, wallTime: 0, origin: { server: 0, nonce: 0, batch: 0 } }
   return sealRun(commandBytes(count), { kind: 'command', term, count, ...place, ...stamps }, crc32)
 }
+
+/** A configuration's entry. */
+export function configurationRun(previous: EntryRun | undefined, term: Term, configuration: Configuration): EntryRun {
+  const place = { firstIndex: (previous?.lastIndex ?? 0) + 1, previousChecksum: previous?.checksum ?? 0 }
+  const stamps = { clusterTime: 0, wallTime: 0, origin: { server: 0, nonce: 0, batch: 0 } }
+  const spec = { kind: 'configuration' as const, term, count: 1, ...place, ...stamps }
+  return sealRun(encodeConfiguration(configuration), spec, crc32)
+}
+
+/** The end of `run`, as a snapshot that covers the log up to it has it. */
+export function boundaryAfter(run: EntryRun, configuration: Configuration = THREE): Boundary {
+  const { lastIndex: index, term, checksum, clusterTime } = run
+  return { index, term, checksum, clusterTime, configuration }
+}
+
+export const membershipChange = (change: Partial<MembershipChange>): MembershipChange => ({
+  learners: [],
+  promote: [],
+  remove: [],
+  addresses: [],
+  force: false,
+  ...change,
+})
 
 /** Room for a run's header, then `count` empty commands. */
 export function commandBytes(count: number, payloadBytes = 0): Uint8Array {
@@ -365,6 +428,22 @@ export const heartbeatReply = (term: Term, round: number, lastLogIndex: LogIndex
   lastLogIndex,
 })
 
+export const snapshotId = (index: LogIndex, term: Term): SnapshotId => ({ index, term, byteLength: 1000, checksum: 9 })
+export const piece = (term: Term, snapshot: SnapshotId, offset = 0): Message => ({
+  type: 'installSnapshot',
+  term,
+  snapshot,
+  offset,
+  bytes: new Uint8Array(offset === 0 ? 0 : 8),
+})
+export const installed = (term: Term, snapshot: SnapshotId): Message => ({
+  type: 'installSnapshotReply',
+  term,
+  snapshot,
+  outcome: 'installed',
+  offset: 0,
+})
+
 // Effects, short.
 export const sends = (...messages: readonly (readonly [ServerId, Message])[]): Effect => ({
   type: 'sendMessages',
@@ -378,6 +457,8 @@ export const commitsIn = (effects: readonly Effect[]): readonly Commit[] =>
   effects.flatMap((effect) => (effect.type === 'commit' ? effect.commits : []))
 export const answersIn = (effects: readonly Effect[]): readonly Answer[] =>
   effects.flatMap((effect) => (effect.type === 'answerRequests' ? effect.answers : []))
+export const worksIn = (effects: readonly Effect[]): readonly SnapshotWork[] =>
+  effects.flatMap((effect) => (effect.type === 'workOnSnapshots' ? effect.works : []))
 export const readsIn = (effects: readonly Effect[]): readonly EntriesRequest[] =>
   effects.flatMap((effect) => (effect.type === 'readEntries' ? effect.requests : []))
 export const noticesIn = (effects: readonly Effect[]): readonly string[] =>
@@ -450,6 +531,17 @@ export function serving(setup: Setup = {}): Machine {
   for (const peer of machine.context.leadership?.progress.keys() ?? []) {
     machine.receive(peer, accepted(machine.term, machine.context.log.lastIndex))
   }
+  return machine
+}
+
+/**
+ * A leader in a joint configuration that is appended, at index 2, and not committed: voters 1, 2 and 3, outgoing 1, 4
+ * and 5, and learner 6.
+ */
+export function changing(): Machine {
+  const machine = serving({ configuration: { voters: [1, 4, 5], learners: [2, 3, 6] } })
+  machine.ask({ promote: [2, 3], remove: [4, 5] })
+  machine.completeWrites()
   return machine
 }
 

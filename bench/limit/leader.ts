@@ -14,8 +14,8 @@ interface Sent {
 }
 
 /**
- * The same work with no Raft at all: what has arrived in a turn forms one batch, which counts once two of three
- * processes have written it; then it is applied and its promises are settled.
+ * The same work with no Raft at all: what has arrived in a turn forms one batch, which counts once a majority of the
+ * processes has written it; then it is applied and its promises are settled.
  */
 export class LimitLeader implements Subject {
   readonly leads = true
@@ -23,7 +23,10 @@ export class LimitLeader implements Subject {
   readonly #followers: readonly WebSocket[]
   readonly #disk: Disk
   /** The newest batch that this process and each follower have written. */
-  readonly #written = [0, 0, 0]
+  readonly #written: number[]
+  /** The newest round that each follower has answered. */
+  readonly #answered: number[]
+  readonly #readsAskFollowers: boolean
   #building = new Batch(0)
   #flushing = false
   #lastNumber = 0
@@ -35,17 +38,21 @@ export class LimitLeader implements Subject {
   static async start(plan: ServerPlan): Promise<LimitLeader> {
     const peers = plan.members.filter(({ id }) => id !== plan.id)
     const followers = await Promise.all(peers.map(({ address }) => connect(address)))
-    return new LimitLeader(followers, await Disk.open(plan.dataDir, plan.durability === 'disk-first'))
+    const disk = await Disk.open(plan.dataDir, plan.durability === 'disk-first')
+    return new LimitLeader(followers, disk, plan.linearizableReads === 'quorum')
   }
 
-  private constructor(followers: readonly WebSocket[], disk: Disk) {
+  private constructor(followers: readonly WebSocket[], disk: Disk, readsAskFollowers: boolean) {
     this.#followers = followers
     this.#disk = disk
+    this.#readsAskFollowers = readsAskFollowers
+    this.#written = new Array<number>(followers.length + 1).fill(0)
+    this.#answered = new Array<number>(followers.length).fill(0)
     disk.onWritten = (batches) => this.#wrote(0, numberOf(batches[batches.length - 1]!))
     followers.forEach((socket, place) => {
       socket.on('message', (frame: Buffer) => {
         if (frame[0] === WRITTEN) this.#wrote(place + 1, numberOf(frame))
-        else this.#confirmed(numberOf(frame))
+        else this.#confirmed(place, numberOf(frame))
       })
     })
   }
@@ -77,9 +84,8 @@ export class LimitLeader implements Subject {
 
   #wrote(place: number, number: number): void {
     this.#written[place] = number
-    const [a = 0, b = 0, c = 0] = this.#written
-    const byTwoOfThree = Math.max(Math.min(a, b), Math.min(b, c), Math.min(a, c))
-    while (this.#sent[0] !== undefined && this.#sent[0].number <= byTwoOfThree) this.#commit(this.#sent.shift()!)
+    const byMajority = reachedBy(this.#written, this.#followers.length / 2 + 1)
+    while (this.#sent[0] !== undefined && this.#sent[0].number <= byMajority) this.#commit(this.#sent.shift()!)
     if (place === 0 && !this.#flushing && this.#building.settle.length > 0) this.#flushSoon()
   }
 
@@ -89,13 +95,13 @@ export class LimitLeader implements Subject {
   }
 
   get(key: Uint8Array, consistency: Consistency): Promise<Uint8Array | undefined> {
-    if (consistency !== 'linearizable') return Promise.resolve(this.#store.get(key))
+    if (consistency !== 'linearizable' || !this.#readsAskFollowers) return Promise.resolve(this.#store.get(key))
     return new Promise((resolve) => {
       if (this.#reads.push(() => resolve(this.#store.get(key))) === 1) setImmediate(() => this.#confirm())
     })
   }
 
-  /** Sends a round for the reads that have arrived; they are served when one of the two followers has answered. */
+  /** Sends a round for the reads that have arrived; they are served when a majority, this process included, has answered. */
   #confirm(): void {
     const number = ++this.#lastRound
     this.#rounds.push({ number, settle: this.#reads })
@@ -103,11 +109,18 @@ export class LimitLeader implements Subject {
     for (const socket of this.#followers) socket.send(encodeSignal(ROUND, number))
   }
 
-  #confirmed(number: number): void {
-    while (this.#rounds[0] !== undefined && this.#rounds[0].number <= number) {
+  #confirmed(follower: number, number: number): void {
+    this.#answered[follower] = number
+    const byMajority = reachedBy(this.#answered, this.#followers.length / 2)
+    while (this.#rounds[0] !== undefined && this.#rounds[0].number <= byMajority) {
       for (const settle of this.#rounds.shift()!.settle) settle()
     }
   }
+}
+
+/** The highest number that at least `count` of these have reached. */
+function reachedBy(numbers: readonly number[], count: number): number {
+  return numbers.toSorted((a, b) => b - a)[count - 1]!
 }
 
 const CONNECT_RETRY_MS = 10

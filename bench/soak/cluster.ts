@@ -14,6 +14,8 @@ export interface SoakLoad {
   readonly readers: number
   /** Between a client's calls. */
   readonly pauseMs: number
+  /** How much log there may be before a snapshot takes its place. */
+  readonly snapshotLogBytes: number
 }
 
 /** The three servers of the soak, and what their clients have been told. */
@@ -46,7 +48,9 @@ export class SoakCluster {
     const module = new URL('../soak-server.js', import.meta.url)
     const server = new Child<SoakProtocol>(module, ['--expose-gc'], (report) => this.#take(report as Report))
     this.#servers.set(id, server)
-    await server.ask('start', { id, members: this.#members, dataDir: join(this.#dir, String(id)) })
+    const { snapshotLogBytes } = this.#load
+    const dataDir = join(this.#dir, String(id))
+    await server.ask('start', { id, members: this.#members, dataDir, snapshotLogBytes })
   }
 
   startLoad(id: number): Promise<void> {

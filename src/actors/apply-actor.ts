@@ -2,7 +2,7 @@ import { ActorumError } from '../errors.js'
 import type { Commit } from '../machines/effects.js'
 import { clusterIdOf, forEachCommand, type EntryRun } from '../machines/entry-run.js'
 import { invariant } from '../machines/invariant.js'
-import type { LogIndex } from '../machines/types.js'
+import type { Boundary, LogIndex } from '../machines/types.js'
 import type { CommittedBatch, StateMachine } from '../state-machines/ports.js'
 import type { LogStore } from '../storage/ports.js'
 
@@ -20,6 +20,9 @@ export interface ApplyActorPorts<Command, Result> {
   readonly wake: () => void
 }
 
+/** The end of the last run applied: where a snapshot of the state is taken. */
+export type AppliedEnd = Omit<Boundary, 'configuration'>
+
 const BACKLOG_READ_BYTES = 1024 * 1024
 const QUEUE_BYTES_MAX = 8 * 1024 * 1024
 
@@ -29,21 +32,52 @@ const QUEUE_BYTES_MAX = 8 * 1024 * 1024
  */
 export class ApplyActor<Command, Result> {
   readonly #ports: ApplyActorPorts<Command, Result>
-  #lastApplied: LogIndex
+  #end: AppliedEnd
+  #appliedBytes = 0
+  /** The state is being replaced by a snapshot's: nothing is applied meanwhile. */
+  #isRestoring = false
   #commitIndex: LogIndex
   /** Committed and not yet applied, in order, perhaps with a gap before the first. */
   #queue: EntryRun[] = []
   #queuedBytes = 0
   #isReading = false
 
-  constructor(ports: ApplyActorPorts<Command, Result>, lastApplied: LogIndex) {
+  constructor(ports: ApplyActorPorts<Command, Result>, end: AppliedEnd) {
     this.#ports = ports
-    this.#lastApplied = lastApplied
-    this.#commitIndex = lastApplied
+    this.#end = end
+    this.#commitIndex = end.index
   }
 
   get lastApplied(): LogIndex {
-    return this.#lastApplied
+    return this.#end.index
+  }
+
+  /** What the state has come to, as a snapshot of it would say. */
+  get end(): AppliedEnd {
+    return this.#end
+  }
+
+  get isRestoring(): boolean {
+    return this.#isRestoring
+  }
+
+  /** Bytes of all runs applied since this start. */
+  get appliedBytes(): number {
+    return this.#appliedBytes
+  }
+
+  /** The state is about to become that of a snapshot; `restored` says when it is. */
+  restoring(index: LogIndex): void {
+    this.#isRestoring = true
+    this.#commitIndex = Math.max(this.#commitIndex, index)
+    this.#queue = this.#queue.filter((run) => run.firstIndex > index)
+    this.#queuedBytes = this.#queue.reduce((sum, run) => sum + run.bytes.length, 0)
+  }
+
+  restored(end: AppliedEnd): void {
+    this.#isRestoring = false
+    this.#end = end
+    this.#ports.wake()
   }
 
   commit({ index, runs }: Commit): void {
@@ -58,12 +92,12 @@ export class ApplyActor<Command, Result> {
 
   /** Entries up to here need not be kept in memory to be applied: they are, or will be read from disk. */
   get releasedIndex(): LogIndex {
-    return this.isBehind ? this.#commitIndex : this.#lastApplied
+    return this.isBehind ? this.#commitIndex : this.lastApplied
   }
 
   /** True while entries are missing in memory that must be applied before those that follow. */
   get isBehind(): boolean {
-    return this.#lastApplied < (this.#queue[0]?.firstIndex ?? this.#commitIndex + 1) - 1
+    return this.lastApplied < (this.#queue[0]?.firstIndex ?? this.#commitIndex + 1) - 1
   }
 
   /**
@@ -71,31 +105,34 @@ export class ApplyActor<Command, Result> {
    * and surely not ones that have been truncated since.
    */
   advance(durableIndex: LogIndex): void {
+    if (this.#isRestoring) return
     const queue = this.#queue
     let done = 0
     for (; done < queue.length; done++) {
       const run = queue[done]
-      if (run === undefined || run.firstIndex > this.#lastApplied + 1) break
-      if (run.lastIndex > this.#lastApplied) this.#apply(run)
+      if (run === undefined || run.firstIndex > this.lastApplied + 1) break
+      if (run.lastIndex > this.lastApplied) this.#apply(run)
     }
     if (done > 0) {
       for (let at = 0; at < done; at++) this.#queuedBytes -= queue[at]?.bytes.length ?? 0
       this.#queue = done === queue.length ? [] : queue.slice(done)
     }
-    const isOnDisk = durableIndex > this.#lastApplied
+    const isOnDisk = durableIndex > this.lastApplied
     if (this.isBehind && isOnDisk && !this.#isReading) this.#fetch(durableIndex)
   }
 
   #fetch(durableIndex: LogIndex): void {
     this.#isReading = true
-    this.#ports.store.read(this.#lastApplied + 1, BACKLOG_READ_BYTES, (error, runs) => {
+    this.#ports.store.read(this.lastApplied + 1, BACKLOG_READ_BYTES, (error, runs) => {
       this.#isReading = false
       if (error !== undefined) {
         this.#ports.fail(error)
         return
       }
+      // A snapshot may have taken the place of what was being read.
+      if (this.#isRestoring) return
       const end = Math.min(this.#commitIndex, durableIndex, (this.#queue[0]?.firstIndex ?? Infinity) - 1)
-      const committed = runs.filter((run) => run.lastIndex <= end)
+      const committed = runs.filter((run) => run.lastIndex <= end && run.lastIndex > this.lastApplied)
       if (committed.length === 0) return
       this.#queue = [...committed, ...this.#queue]
       for (const run of committed) this.#queuedBytes += run.bytes.length
@@ -104,12 +141,14 @@ export class ApplyActor<Command, Result> {
   }
 
   #apply(run: EntryRun): void {
-    invariant(run.firstIndex === this.#lastApplied + 1, 'entries are applied in order', [
+    invariant(run.firstIndex === this.lastApplied + 1, 'entries are applied in order', [
       run.firstIndex,
-      this.#lastApplied,
+      this.lastApplied,
     ])
     const results = run.kind === 'command' ? this.#applyCommands(run) : this.#note(run)
-    this.#lastApplied = run.lastIndex
+    const clusterTime = Math.max(this.#end.clusterTime, run.clusterTime)
+    this.#end = { index: run.lastIndex, term: run.term, checksum: run.checksum, clusterTime }
+    this.#appliedBytes += run.bytes.length
     this.#ports.applied(run, results)
   }
 

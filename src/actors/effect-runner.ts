@@ -1,10 +1,10 @@
 import { ActorumError } from '../errors.js'
-import type { Answer, Commit, Effect, EntriesRequest, Persist } from '../machines/effects.js'
+import type { Answer, Commit, Effect, EntriesRequest, Persist, SnapshotWork } from '../machines/effects.js'
 import type { EntryRun } from '../machines/entry-run.js'
 import type { LocalEvent, Persisted } from '../machines/events.js'
 import { unreachable } from '../machines/invariant.js'
 import type { Envelope } from '../machines/messages.js'
-import type { HardState, LogIndex } from '../machines/types.js'
+import type { Boundary, HardState, LogIndex } from '../machines/types.js'
 import type { LogStore, LogWrite } from '../storage/ports.js'
 import type { Transport } from '../transport/ports.js'
 
@@ -19,10 +19,11 @@ export interface MergedWrite {
 
 export interface EffectRunnerPorts {
   readonly transport: Transport
-  readonly store: LogStore
+  readonly store: Pick<LogStore, 'read' | 'write'>
   /** Applies what is committed. */
   readonly commit: (commit: Commit) => void
   readonly answer: (answer: Answer) => void
+  readonly workOnSnapshot: (work: SnapshotWork) => void
   readonly notify: (text: string) => void
   /** A write completed; called from the store's callback. */
   readonly written: (write: MergedWrite) => void
@@ -53,6 +54,11 @@ export class EffectRunner {
     return this.#isWriting
   }
 
+  /** True while steps wait for the write under way. */
+  get hasWaiting(): boolean {
+    return this.#waiting.length > 0
+  }
+
   run(effect: Effect): void {
     switch (effect.type) {
       case 'sendMessages':
@@ -69,6 +75,9 @@ export class EffectRunner {
         return
       case 'readEntries':
         for (const request of effect.requests) this.#read(request)
+        return
+      case 'workOnSnapshots':
+        for (const work of effect.works) this.#ports.workOnSnapshot(work)
         return
       case 'notices':
         for (const text of effect.texts) this.#ports.notify(text)
@@ -134,6 +143,7 @@ export class EffectRunner {
 export function mergeSteps(steps: readonly Persist[], writtenIndex: LogIndex, clusterId?: string): MergedWrite {
   let hardState: HardState | undefined
   let truncateFrom: LogIndex | undefined
+  let boundary: Boundary | undefined
   let runs: EntryRun[] = []
   const messages: Envelope[] = []
   let lastIndex = writtenIndex
@@ -145,6 +155,7 @@ export function mergeSteps(steps: readonly Persist[], writtenIndex: LogIndex, cl
       runs = runs.filter((run) => run.lastIndex < from)
       if (from <= writtenIndex) truncateFrom = Math.min(truncateFrom ?? from, from)
     }
+    boundary = step.boundary ?? boundary
     for (const run of step.runs) runs.push(run)
     for (const message of step.messages) messages.push(message)
     lastIndex = step.lastIndex
@@ -154,11 +165,13 @@ export function mergeSteps(steps: readonly Persist[], writtenIndex: LogIndex, cl
     runs,
     ...(hardState === undefined ? {} : { hardState }),
     ...(truncateFrom === undefined ? {} : { truncateFrom }),
+    ...(boundary === undefined ? {} : { boundary }),
     ...(clusterId === undefined ? {} : { clusterId }),
   }
   return { write, messages, hardState, lastIndex, truncations }
 }
 
-function isEmpty({ runs, hardState, truncateFrom, clusterId }: LogWrite): boolean {
-  return runs.length === 0 && hardState === undefined && truncateFrom === undefined && clusterId === undefined
+function isEmpty({ runs, hardState, truncateFrom, boundary, clusterId }: LogWrite): boolean {
+  const isLogKept = runs.length === 0 && truncateFrom === undefined && boundary === undefined
+  return isLogKept && hardState === undefined && clusterId === undefined
 }

@@ -30,6 +30,11 @@ export class EventLoop {
   readonly requests = new Subject<LoopInput>()
   readonly completions = new Subject<LoopInput>()
   readonly expiries = new Subject<LoopInput>()
+  /**
+   * What changes nothing that anybody waits for: it is taken in by the next turn, whatever brings that about. A turn
+   * for itself would cost more than what is in it (a heartbeat interval is the longest it can wait).
+   */
+  readonly unhurried = new Subject<LoopInput>()
 
   readonly #clock: Clock
   readonly #turn: Turn
@@ -47,6 +52,7 @@ export class EventLoop {
       next: this.#arrive,
       error: (error: unknown) => this.#stopWith(error),
     })
+    this.#subscription.add(this.unhurried.subscribe((input) => void this.#inbox.push(input)))
   }
 
   stop(): void {

@@ -18,7 +18,10 @@ export interface ProposalLimits {
   readonly pendingProposalsMax: number
   readonly pendingBytesMax: number
   readonly forwardToLeader: boolean
-  /** How long a refused batch waits before it is offered to the same leader again. */
+  /**
+   * How long a refused batch waits before it is offered to the same leader again, and a forwarded one for its results
+   * before it is sent again; then twice as long each time.
+   */
   readonly retryMs: number
 }
 
@@ -46,6 +49,8 @@ export class PendingProposals<Command, Result> {
   /** Not before: a leader that has just refused is not asked again at once. */
   #retryAt = -Infinity
   #refusedBy: LeaderView | undefined
+  /** Not before: none of the proposed batches is due to be sent again. */
+  #resendAt = Infinity
 
   constructor(codec: CommandCodec<Command>, limits: ProposalLimits, nonce: number) {
     this.#codec = codec
@@ -55,6 +60,12 @@ export class PendingProposals<Command, Result> {
 
   get size(): number {
     return this.#count
+  }
+
+  /** Share of what may be pending that is, in number or in bytes: at 1 more are BUSY. */
+  get share(): number {
+    const { pendingProposalsMax, pendingBytesMax } = this.#limits
+    return Math.max(this.#count / pendingProposalsMax, this.#byteLength / pendingBytesMax)
   }
 
   /** Takes a proposal, or refuses it with BUSY. The command's bytes are copied here. */
@@ -87,25 +98,54 @@ export class PendingProposals<Command, Result> {
   /** What to propose now, and to whom it goes. */
   drain(leader: LeaderView, now: number): readonly ProposalEventBatch[] {
     this.#close()
-    if (this.#waiting.length === 0) return []
+    const batches = leader.isSelf || leader.leaderId === undefined ? [] : this.#overdue(now)
+    if (this.#waiting.length === 0) return batches
     if (!this.#limits.forwardToLeader && !leader.isSelf) {
       this.#rejectWaiting(leader)
-      return []
+      return batches
     }
     const { leaderId, term } = leader
-    if (leaderId === undefined || this.#mustWait(leader, now)) return []
-    const batches: ProposalEventBatch[] = []
+    if (leaderId === undefined || this.#mustWait(leader, now)) return batches
     for (const waiting of this.#waiting) {
       const batch = this.#withoutSettled(waiting)
       if (batch.requests.length === 0) continue
       batch.proposed = { leaderId, term }
+      this.#resendAfter(batch, this.#limits.retryMs, now)
       // In the order of proposing: a leader takes one that is far behind the others for a duplicate.
       const id = this.#nextId++
       this.#proposed.set(id, batch)
-      batches.push({ batch: id, nonce: this.#nonce, count: batch.requests.length, bytes: batch.bytes })
+      batches.push(this.#eventOf(id, batch))
     }
     this.#waiting = []
     return batches
+  }
+
+  /**
+   * Batches whose results have been awaited for long: the message may have been lost. All that are proposed are with the
+   * present leader in the present term, which takes each but once, so the same bytes may go there again.
+   */
+  #overdue(now: number): ProposalEventBatch[] {
+    const batches: ProposalEventBatch[] = []
+    if (now < this.#resendAt) return batches
+    this.#resendAt = Infinity
+    for (const [id, batch] of this.#proposed) {
+      const { at, afterMs } = batch.resend
+      if (now >= at) {
+        batches.push(this.#eventOf(id, batch))
+        // A leader that is only slow is not buried under copies.
+        this.#resendAfter(batch, 2 * afterMs, now)
+      } else this.#resendAt = Math.min(this.#resendAt, at)
+    }
+    return batches
+  }
+
+  #resendAfter(batch: ProposalBatch<Result>, afterMs: number, now: number): void {
+    batch.resend = { at: now + afterMs, afterMs }
+    this.#resendAt = Math.min(this.#resendAt, now + afterMs)
+  }
+
+  #eventOf(id: number, { requests, bytes }: ProposalBatch<Result>): ProposalEventBatch {
+    return { batch: id, nonce: this.#nonce, count: requests.length, bytes }
   }
 
   #mustWait(leader: LeaderView, now: number): boolean {

@@ -7,16 +7,22 @@ import { notLeader, type LeaderView } from './pending-proposals.js'
 export interface ReadRequest {
   serve(): void
   reject(error: Error): void
-  readonly deadline: number
+  /** How long it may wait from the turn that takes it in: the clock is read once for all reads of a turn. */
+  readonly timeoutMs: number
   isSettled: boolean
 }
 
 interface ReadBatch {
   readonly lease: boolean
   readonly requests: readonly ReadRequest[]
+  /** When its turn took it in. */
+  readonly since: number
+  /** The earliest deadline in it. */
   readonly deadline: number
   readonly asked: { readonly leaderId: ServerId; readonly term: Term; readonly at: number } | undefined
 }
+
+type Taken = Pick<ReadBatch, 'lease' | 'requests' | 'since'>
 
 export interface ReadLimits {
   readonly pendingReadsMax: number
@@ -46,6 +52,7 @@ export class PendingReads {
   /** Given an index that is not yet applied. */
   #confirmed: { readonly index: LogIndex; readonly batch: ReadBatch }[] = []
   #count = 0
+  #freshAt = -Infinity
 
   constructor(limits: ReadLimits, nonce: number) {
     this.#limits = limits
@@ -64,19 +71,34 @@ export class PendingReads {
     this.#arrived[lease ? 'lease' : 'linearizable'].push(request)
   }
 
+  /** Waits until `index` is applied here, and for nobody's word. */
+  addAt(request: ReadRequest, index: LogIndex, now: number): void {
+    if (this.#count >= this.#limits.pendingReadsMax) {
+      throw new ActorumError('BUSY', `${this.#count} reads wait for their turn; try again later (pendingReadsMax)`)
+    }
+    this.#count++
+    const batch = { lease: false, requests: [request], since: now, deadline: now + request.timeoutMs, asked: undefined }
+    this.#confirmed.push({ index, batch })
+  }
+
+  /** When this server's state was last known to be everything committed by then; -Infinity when it never was. */
+  get freshAt(): number {
+    return this.#freshAt
+  }
+
   /** What to ask the machine for now. */
   drain(leader: LeaderView, now: number): readonly ReadAsked[] {
     const asks: ReadAsked[] = []
     for (const [id, batch] of [...this.#asked]) {
       if (!this.#isOverdue(batch, leader, now)) continue
       this.#asked.delete(id)
-      this.#ask(batch.requests, batch.lease, leader, now, asks)
+      this.#ask(batch, leader, now, asks)
     }
     const { lease, linearizable } = this.#arrived
     if (lease.length + linearizable.length === 0) return asks
     this.#arrived = { lease: [], linearizable: [] }
-    this.#ask(lease, true, leader, now, asks)
-    this.#ask(linearizable, false, leader, now, asks)
+    this.#ask({ lease: true, requests: lease, since: now }, leader, now, asks)
+    this.#ask({ lease: false, requests: linearizable, since: now }, leader, now, asks)
     return asks
   }
 
@@ -87,7 +109,7 @@ export class PendingReads {
     return !isSelf && now - asked.at >= this.#limits.retryMs
   }
 
-  #ask(requests: readonly ReadRequest[], lease: boolean, leader: LeaderView, now: number, asks: ReadAsked[]): void {
+  #ask({ lease, requests, since }: Taken, leader: LeaderView, now: number, asks: ReadAsked[]): void {
     const open = requests.some((request) => request.isSettled)
       ? requests.filter((request) => !request.isSettled)
       : requests
@@ -98,14 +120,14 @@ export class PendingReads {
       return
     }
     const id = this.#nextId++
-    const deadline = open.reduce((earliest, request) => Math.min(earliest, request.deadline), Infinity)
+    const deadline = since + open.reduce((shortest, { timeoutMs }) => Math.min(shortest, timeoutMs), Infinity)
     const asked = leaderId === undefined ? undefined : { leaderId, term, at: now }
-    this.#asked.set(id, { lease, requests: open, deadline, asked })
+    this.#asked.set(id, { lease, requests: open, since, deadline, asked })
     if (asked !== undefined) asks.push({ id, nonce: this.#nonce, lease })
   }
 
   /** The machine's answer to a batch. */
-  answered(answer: Exclude<Answer, { readonly type: 'proposalsRefused' }>, lastApplied: LogIndex): void {
+  answered(answer: Extract<Answer, { readonly type: 'readsReady' | 'readsRefused' }>, lastApplied: LogIndex): void {
     const batch = answer.nonce === this.#nonce ? this.#asked.get(answer.id) : undefined
     if (batch === undefined) return
     // A refused batch stays as it was asked: it is asked again when the leader changes or the time comes.
@@ -124,7 +146,8 @@ export class PendingReads {
     for (const { batch } of ready) this.#serve(batch)
   }
 
-  #serve({ requests }: ReadBatch): void {
+  #serve({ requests, asked }: ReadBatch): void {
+    this.#freshAt = Math.max(this.#freshAt, asked?.at ?? -Infinity)
     for (const request of requests) {
       if (request.isSettled) continue
       request.isSettled = true
@@ -141,10 +164,10 @@ export class PendingReads {
   }
 
   /** True when nobody waits for the batch any more. */
-  #expireBatch({ requests, deadline }: ReadBatch, now: number, leaderId: ServerId | undefined): boolean {
+  #expireBatch({ requests, since, deadline }: ReadBatch, now: number, leaderId: ServerId | undefined): boolean {
     if (deadline > now) return false
     for (const request of requests) {
-      if (!request.isSettled && request.deadline <= now) this.#reject(request, timedOut(leaderId))
+      if (!request.isSettled && since + request.timeoutMs <= now) this.#reject(request, timedOut(leaderId))
     }
     return requests.every((request) => request.isSettled)
   }

@@ -28,6 +28,8 @@ export class ProposalBatch<Result> {
   deadline = Infinity
   /** To whom it was handed, in which term; undefined while it is certainly not proposed. */
   proposed: { readonly leaderId: ServerId; readonly term: Term } | undefined
+  /** When it is sent to that leader again, and after how long (ms). */
+  resend = { at: Infinity, afterMs: 0 }
 
   constructor(capacity: number) {
     this.#bytes = new Uint8Array(Math.max(capacity, RUN_HEADER_BYTES))

@@ -1,57 +1,35 @@
 import { createActor, type Actor } from 'xstate'
 import { ActorumError } from '../errors.js'
-import type { RaftContext, RaftSettings } from '../machines/context.js'
+import type { RaftContext } from '../machines/context.js'
 import type { Answer, Effect } from '../machines/effects.js'
 import type { EntryRun } from '../machines/entry-run.js'
 import type { LocalEvent, MessageEvent, Instant, RaftEvent } from '../machines/events.js'
-import { InvariantBroken, unreachable } from '../machines/invariant.js'
+import { unreachable } from '../machines/invariant.js'
 import { holdsLease } from '../machines/leadership.js'
 import { termAt } from '../machines/log.js'
 import { raftMachine } from '../machines/raft.machine.js'
 import { step } from '../machines/step.js'
-import type { Clock, Random } from '../machines/time-and-chance.js'
+import type { MembershipChange } from '../machines/messages.js'
 import type { LogIndex, ServerId } from '../machines/types.js'
-import type { StateMachine } from '../state-machines/ports.js'
-import type { LogStore, Recovered } from '../storage/ports.js'
-import type { Transport, TransportHandler } from '../transport/ports.js'
+import type { Callback, StoredSnapshot } from '../storage/ports.js'
+import { refuse } from '../storage/record-disk.js'
+import type { TransportHandler } from '../transport/ports.js'
 import { ApplyActor } from './apply-actor.js'
-import { EffectRunner } from './effect-runner.js'
+import { toActorumError } from './failure.js'
+import type { RaftServerHandler, RaftServerOptions, RaftServerPorts } from './raft-server-ports.js'
+import { EffectRunner, type MergedWrite } from './effect-runner.js'
 import { EventLoop, type LoopInput } from './event-loop.js'
+import type { ServerLoad } from './health.js'
+import { JoinAnswers } from './join-answers.js'
+import { isNews } from './urgency.js'
 import { LoopClock } from './loop-clock.js'
-import { PendingProposals, type LeaderView, type ProposalLimits } from './pending-proposals.js'
-import { PendingReads, type ReadLimits, type ReadRequest } from './pending-reads.js'
+import { MemberLookup, peersOf } from './member-lookup.js'
+import { PendingChanges, type ChangeRequest } from './pending-changes.js'
+import { PendingProposals, type LeaderView } from './pending-proposals.js'
+import { PendingReads, type ReadRequest } from './pending-reads.js'
 import type { ProposalRequest } from './proposal-batch.js'
+import { SnapshotUpkeep } from './snapshot-upkeep.js'
 import { Waiters, type Waiter } from './waiters.js'
-
-export interface RaftServerPorts<Command, Result> {
-  readonly transport: Transport
-  /** Open, and recovered as `recovered` says. */
-  readonly store: LogStore
-  readonly stateMachine: StateMachine<Command, Result>
-  readonly clock: Clock
-  readonly random: Random
-}
-
-export interface RaftServerOptions {
-  readonly id: ServerId
-  readonly settings: RaftSettings
-  readonly limits: Omit<ProposalLimits & ReadLimits, 'retryMs'>
-  readonly recovered: Recovered
-  /** Random per start; also in the transport's handshake. */
-  readonly nonce: number
-  /** What this server names the cluster if it becomes its first leader. */
-  readonly proposedClusterId: string
-}
-
-export interface RaftServerHandler {
-  /** The server has stopped by itself: its store failed or an invariant broke. */
-  failed(error: ActorumError): void
-  notice(text: string): void
-  /** After every event of the machine, for those who check its laws. */
-  stepped?(context: RaftContext, event: RaftEvent): void
-  /** After every run applied. */
-  applied?(run: EntryRun): void
-}
 
 /** How often calls are looked at whose time has run out or whose leader has not answered (ms). */
 const SWEEP_MS = 25
@@ -72,6 +50,10 @@ export class RaftServer<Command, Result> {
   readonly #applier: ApplyActor<Command, Result>
   readonly #proposals: PendingProposals<Command, Result>
   readonly #reads: PendingReads
+  readonly #changes: PendingChanges
+  readonly #joins: JoinAnswers
+  readonly #snapshots: SnapshotUpkeep
+  readonly #lookup: MemberLookup
   readonly #waiters = new Waiters()
   #effects: Effect[] = []
   #machineError: unknown
@@ -79,6 +61,9 @@ export class RaftServer<Command, Result> {
   #clusterId: string | undefined
   #isSweeping = false
   #isAwake = false
+  #writingSince: number | undefined
+  /** The configurations that the transport's peers were taken from. */
+  #peersOf: RaftContext['configurations'] | undefined
   #stopped: ActorumError | undefined
 
   constructor(ports: RaftServerPorts<Command, Result>, options: RaftServerOptions, handler: RaftServerHandler) {
@@ -94,6 +79,17 @@ export class RaftServer<Command, Result> {
     const limits = { ...options.limits, retryMs: 2 * settings.heartbeatIntervalMs }
     this.#proposals = new PendingProposals(stateMachine.commands, limits, nonce)
     this.#reads = new PendingReads(limits, nonce)
+    this.#changes = new PendingChanges(nonce)
+    const clusterId = (): string | undefined => this.#clusterId
+    const self = { id: options.id, address: options.address, storeId: recovered.storeId }
+    this.#lookup = new MemberLookup({ transport, context: () => this.context, clusterId, self })
+    this.#joins = new JoinAnswers({
+      context: () => this.context,
+      clusterId,
+      leader: () => this.#leader,
+      changeMembership: (change, request) => this.changeMembership(change, request),
+      now: () => clock.now(),
+    })
     this.#applier = new ApplyActor(
       {
         stateMachine,
@@ -104,25 +100,54 @@ export class RaftServer<Command, Result> {
         fail: this.#fail,
         wake: () => this.#loop.completions.next({ type: 'requests' }),
       },
-      recovered.boundary.index,
+      { index: 0, term: 0, checksum: 0, clusterTime: 0 },
     )
-    this.#runner = new EffectRunner(
+    this.#snapshots = new SnapshotUpkeep(
       {
         transport,
-        store,
+        log: store,
+        snapshots: ports.snapshots,
+        stateMachine,
+        clock,
+        applier: this.#applier,
+        context: () => this.context,
+        clusterId,
+        post: (event) => this.#loop.completions.next({ type: 'event', event }),
+        restored: this.#restored,
+        notice: (text) => handler.notice(text),
+        fail: this.#fail,
+      },
+      options.snapshotting,
+    )
+    this.#runner = this.#createRunner(recovered.lastIndex)
+    this.role = this.#createRole(random.uint32())
+  }
+
+  #createRunner(lastIndex: LogIndex): EffectRunner {
+    const { clock, store, transport } = this.#ports
+    return new EffectRunner(
+      {
+        transport,
+        store: {
+          read: (from, bytesMax, callback) => store.read(from, bytesMax, callback),
+          write: (write, callback) => {
+            this.#writingSince = clock.now()
+            store.write(write, callback)
+          },
+        },
         commit: (commit) => {
           this.#applier.commit(commit)
           this.#applier.advance(this.context.durable.index)
         },
         answer: this.#answer,
-        notify: (text) => handler.notice(text),
-        written: (write) => this.#loop.completions.next({ type: 'written', write }),
+        workOnSnapshot: (work) => this.#snapshots.work(work),
+        notify: (text) => this.#handler.notice(text),
+        written: this.#written,
         post: (event) => this.#loop.completions.next({ type: 'event', event }),
         fail: this.#fail,
       },
-      recovered.lastIndex,
+      lastIndex,
     )
-    this.role = this.#createRole(random.uint32())
   }
 
   #createRole(seed: number): Actor<typeof raftMachine> {
@@ -141,7 +166,9 @@ export class RaftServer<Command, Result> {
         hardState,
         log: { boundary, lastIndex, lastChecksum, lastClusterTime, termStarts },
         configurations,
+        commitIndex: this.#ports.snapshots.stored[0]?.id.index ?? 0,
         clusterId: recovered.clusterId ?? proposedClusterId,
+        storeId: recovered.storeId,
       },
     })
     // Listeners that throw are swallowed by XState, so this one only collects.
@@ -153,8 +180,11 @@ export class RaftServer<Command, Result> {
   /** Starts the role machine. The transport may deliver from now on, through `transportHandler`. */
   start(): void {
     try {
+      this.#snapshots.restoreNewest()
       this.role.start()
       this.#runEffects()
+      this.#notePeers()
+      this.#lookForMembers()
       this.#runner.flush()
     } catch (error) {
       this.#fail(error)
@@ -163,11 +193,47 @@ export class RaftServer<Command, Result> {
 
   /** What the transport tells, on its way into the loop. */
   readonly transportHandler: TransportHandler = {
-    message: (from, message) => this.#loop.messages.next({ type: 'message', from, message }),
-    peerUp: (peer, nonce) => this.#loop.messages.next({ type: 'event', event: { type: 'peerUp', peer, nonce } }),
-    peerDown: (peer) => this.#loop.messages.next({ type: 'event', event: { type: 'peerDown', peer } }),
+    message: (from, message) => {
+      const inbox = isNews(this.context, from, message) ? this.#loop.messages : this.#loop.unhurried
+      inbox.next({ type: 'message', from, message })
+    },
+    peerUp: (peer, nonce, storeId) =>
+      this.#loop.messages.next({ type: 'event', event: { type: 'peerUp', peer, nonce, storeId } }),
+    peerDown: (peer) => {
+      this.#snapshots.stopStream(peer)
+      this.#loop.messages.next({ type: 'event', event: { type: 'peerDown', peer } })
+    },
+    joinAsked: (request, answer) => {
+      if (this.#stopped === undefined) this.#joins.answer(request, answer)
+      else answer({ kind: 'refused', reason: 'this server was stopped' })
+    },
     peerDropped: (peer) => this.#loop.messages.next({ type: 'event', event: { type: 'peerDropped', peer } }),
     notice: (text) => this.#handler.notice(text),
+  }
+
+  get isStopped(): boolean {
+    return this.#stopped !== undefined
+  }
+
+  /**
+   * A write has come to its end. A follower whom nothing else waits for answers its leader at once, and hears of its
+   * own disk in the next turn.
+   */
+  readonly #written = (write: MergedWrite): void => {
+    this.#writingSince = undefined
+    if (this.#stopped !== undefined) return
+    const { isSelf } = this.#leader
+    const isAwaited = isSelf || write.hardState !== undefined || this.#runner.hasWaiting || this.#applier.isBehind
+    if (isAwaited) {
+      this.#loop.completions.next({ type: 'written', write })
+      return
+    }
+    try {
+      const event = this.#runner.complete(write, this.#applier.releasedIndex)
+      this.#loop.unhurried.next({ type: 'event', event })
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   /** The role machine's state as of the last turn. */
@@ -181,6 +247,11 @@ export class RaftServer<Command, Result> {
 
   get clusterId(): string | undefined {
     return this.#clusterId
+  }
+
+  get load(): ServerLoad {
+    const readsShare = this.#reads.size / this.#options.limits.pendingReadsMax
+    return { writingSince: this.#writingSince, pendingShare: Math.max(this.#proposals.share, readsShare) }
   }
 
   /** True once a leader is known and the no-op of its term is committed here. */
@@ -205,6 +276,18 @@ export class RaftServer<Command, Result> {
     this.#assertRunning()
     this.#reads.add(request, lease)
     this.#wake()
+  }
+
+  /** Reads once this server has applied `index`. Throws BUSY or STOPPED likewise. */
+  readAt(request: ReadRequest, index: LogIndex): void {
+    this.#assertRunning()
+    this.#reads.addAt(request, index, this.#ports.clock.now())
+    this.#wake()
+  }
+
+  /** True when the state here holds everything that was committed `ms` ago, by this server's own clock. */
+  isFresherThan(ms: number): boolean {
+    return this.mayReadByLease() || this.#ports.clock.now() - this.#reads.freshAt <= ms
   }
 
   abandonRead(request: ReadRequest, reason: unknown): void {
@@ -241,6 +324,22 @@ export class RaftServer<Command, Result> {
     this.#loop.requests.next({ type: 'event', event: { type: 'transferLeadership', to } })
   }
 
+  /** Asks the leader for another membership. Throws STOPPED and the like. */
+  changeMembership(change: MembershipChange, request: ChangeRequest): void {
+    this.#assertRunning()
+    this.#changes.add(change, request)
+    this.#wake()
+  }
+
+  /** Takes a snapshot of what is applied by now. */
+  takeSnapshot(callback: Callback<StoredSnapshot>): void {
+    this.#assertRunning()
+    if (!this.#applier.isRestoring) return this.#snapshots.take(callback)
+    // The log begins after the snapshot already, and the state is still the one before it.
+    const waiter = { resolve: () => this.#snapshots.take(callback), reject: (error: Error) => refuse(callback, error) }
+    this.#waiters.add(() => !this.#applier.isRestoring, { ...waiter, deadline: Infinity })
+  }
+
   /** Throws what stopped this server, or STOPPED. */
   #assertRunning(): void {
     if (this.#stopped !== undefined) throw this.#stopped
@@ -252,6 +351,8 @@ export class RaftServer<Command, Result> {
     this.#stopped = error
     this.#loop.stop()
     this.role.stop()
+    this.#snapshots.stop()
+    this.#changes.rejectEverything(error)
     this.#proposals.rejectEverything(error)
     this.#reads.rejectEverything(error)
     this.#waiters.rejectAll(error)
@@ -291,10 +392,12 @@ export class RaftServer<Command, Result> {
     for (const input of inputs) this.#handle(input, instant)
     this.#applier.advance(this.context.durable.index)
     this.#noteLeader()
+    this.#notePeers()
     this.#drainRequests(instant)
     this.#runner.flush()
     this.#reads.applied(this.#applier.lastApplied)
     this.#waiters.check()
+    this.#snapshots.review(instant.now)
     this.#sweepLater()
   }
 
@@ -351,6 +454,18 @@ export class RaftServer<Command, Result> {
     if (leaderId === this.#leader.leaderId && term === this.#leader.term && isSelf === this.#leader.isSelf) return
     this.#leader = { leaderId, term, isSelf }
     this.#proposals.leaderChanged(this.#leader)
+    this.#changes.leaderChanged(this.#leader)
+    if (!isSelf) this.#snapshots.stopStreams()
+    this.#handler.leaderChanged?.(this.#leader)
+  }
+
+  #notePeers(): void {
+    const { configurations } = this.context
+    if (configurations === this.#peersOf) return
+    this.#peersOf = configurations
+    const peers = peersOf(this.context)
+    if (peers !== undefined) this.#ports.transport.setPeers(peers)
+    this.#handler.membershipChanged?.()
   }
 
   #drainRequests(instant: Instant): void {
@@ -360,12 +475,15 @@ export class RaftServer<Command, Result> {
     const mayPropose = !this.#leader.isSelf || !this.#runner.isWriting
     const batches = mayPropose ? this.#proposals.drain(this.#leader, instant.now) : []
     if (batches.length > 0) this.#send({ ...instant, type: 'proposals', batches })
+    for (const event of this.#changes.drain(this.#leader)) this.#send({ ...instant, ...event })
     const requests = this.#reads.drain(this.#leader, instant.now)
     if (requests.length > 0) this.#send({ ...instant, type: 'reads', requests })
   }
 
   readonly #answer = (answer: Answer): void => {
-    if (answer.type === 'proposalsRefused') {
+    if (answer.type === 'membershipAnswered') {
+      this.#changes.answered(answer)
+    } else if (answer.type === 'proposalsRefused') {
       this.#proposals.refused(answer, this.#leader, this.#ports.clock.now())
     } else {
       this.#reads.answered(answer, this.#applier.lastApplied)
@@ -377,6 +495,12 @@ export class RaftServer<Command, Result> {
     this.#handler.applied?.(run)
   }
 
+  /** The no-op that named the cluster may be compacted everywhere by now: its snapshot tells. */
+  readonly #restored = ({ id, clusterId }: StoredSnapshot): void => {
+    if (clusterId !== undefined) this.#named(clusterId)
+    this.#handler.restored?.(id.index)
+  }
+
   /** The first committed no-op names the cluster; later ones only repeat it. */
   readonly #named = (clusterId: string): void => {
     if (this.#clusterId !== undefined) return
@@ -385,32 +509,25 @@ export class RaftServer<Command, Result> {
     this.#runner.recordClusterId(clusterId)
   }
 
+  #lookForMembers(): void {
+    this.#timers.setTimeout(() => {
+      this.#lookup.review(this.#ports.clock.now())
+      this.#lookForMembers()
+    }, 2 * this.#options.settings.electionTimeoutMs)
+  }
+
   /** One timer while anything waits, whatever its number. */
   #sweepLater(): void {
     if (this.#isSweeping || this.#stopped !== undefined) return
-    if (this.#proposals.size + this.#reads.size + this.#waiters.size === 0) return
+    if (this.#proposals.size + this.#reads.size + this.#changes.size + this.#waiters.size === 0) return
     this.#isSweeping = true
     this.#timers.setTimeout(() => {
       this.#isSweeping = false
       const now = this.#ports.clock.now()
       this.#proposals.expire(now, this.#leader)
       this.#reads.expire(now, this.#leader)
+      this.#changes.expire(now)
       this.#waiters.expire(now, this.#leader.leaderId)
     }, SWEEP_MS)
   }
-}
-
-function toActorumError(cause: unknown): ActorumError {
-  if (cause instanceof ActorumError) return cause
-  if (cause instanceof InvariantBroken) {
-    return new ActorumError(
-      'INVARIANT_BROKEN',
-      `a law of Raft did not hold, so this server stopped: ${cause.message}`,
-      { cause },
-    )
-  }
-  const message = cause instanceof Error ? cause.message : String(cause)
-  return new ActorumError('INVARIANT_BROKEN', `the server failed where it must not, so it stopped: ${message}`, {
-    cause,
-  })
 }

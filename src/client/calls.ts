@@ -13,6 +13,7 @@ import {
   type ResolvedCallOptions,
   type ResolvedOptions,
 } from '../options.js'
+import { WaitingRead } from './waiting-read.js'
 
 export type CallDefaults = Pick<ResolvedOptions, 'requestTimeoutMs' | 'linearizableReads'>
 
@@ -46,24 +47,17 @@ export class Calls<Command, Result> {
     reject: (error: Error) => void,
   ): void {
     const { signal, timeoutMs } = validateCallOptions(options, this.#defaults)
-    const request: ProposalRequest<Result> = {
-      resolve,
-      reject,
-      deadline: this.#clock.now() + timeoutMs,
-      isSettled: false,
-    }
+    const deadline = this.#clock.now() + timeoutMs
     if (signal === undefined) {
-      this.#server.propose(command, request)
+      this.#server.propose(command, { resolve, reject, deadline, isSettled: false })
       return
     }
     const release = watch(signal, (reason) => this.#server.abandonProposal(request, reason))
-    request.resolve = (result) => {
-      release()
-      resolve(result)
-    }
-    request.reject = (error) => {
-      release()
-      reject(error)
+    const request: ProposalRequest<Result> = {
+      resolve: after(release, resolve),
+      reject: after(release, reject),
+      deadline,
+      isSettled: false,
     }
     orRelease(release, () => this.#server.propose(command, request))
   }
@@ -79,8 +73,18 @@ export class Calls<Command, Result> {
   }
 
   /** True when this server's own copy of the state may be read this very moment. */
-  mayReadNow({ consistency }: ResolvedCallOptions): boolean {
-    return consistency === 'eventual' || (this.#mayLease(consistency) && this.#server.mayReadByLease())
+  mayReadNow(options: ResolvedCallOptions): boolean {
+    const { consistency } = options
+    if (consistency === 'eventual') return options.minRevision === 0 ? this.#isFresh(options) : this.#isFar(options)
+    return this.#mayLease(consistency) && this.#server.mayReadByLease()
+  }
+
+  #isFresh({ maxStalenessMs }: ResolvedCallOptions): boolean {
+    return maxStalenessMs === Infinity || this.#server.isFresherThan(maxStalenessMs)
+  }
+
+  #isFar(options: ResolvedCallOptions): boolean {
+    return this.#server.lastApplied >= options.minRevision && this.#isFresh(options)
   }
 
   #mayLease(consistency: Consistency): boolean {
@@ -94,51 +98,34 @@ export class Calls<Command, Result> {
     resolve: (value: Value) => void,
     reject: (error: Error) => void,
   ): void {
-    this.readWhenAllowed(read, this.readOptions(options, 'linearizable'), resolve, reject)
+    const resolved = this.readOptions(options, 'linearizable')
+    if (this.mayReadNow(resolved)) resolve(read())
+    else this.readLater(read, undefined, resolved, resolve, reject)
   }
 
-  /** As `read`, with options that `readOptions` has come to. */
-  readWhenAllowed<Value>(
-    read: () => Value,
+  /** Reads what `read` finds for `key` once a leader has given its word. The options are what `readOptions` came to. */
+  readLater<Key, Value>(
+    read: (key: Key) => Value,
+    key: Key,
     options: ResolvedCallOptions,
     resolve: (value: Value) => void,
     reject: (error: Error) => void,
   ): void {
-    if (this.mayReadNow(options)) {
-      resolve(read())
-      return
-    }
-    const { signal, timeoutMs, consistency } = options
-    const mayLease = this.#mayLease(consistency)
-    const deadline = this.#clock.now() + timeoutMs
-    const request: ReadRequest = { serve: () => settle(read, resolve, reject), reject, deadline, isSettled: false }
+    const { signal, timeoutMs } = options
     if (signal === undefined) {
-      this.#server.read(request, mayLease)
+      this.#wait(new WaitingRead(read, key, timeoutMs, resolve, reject), options)
       return
     }
     const release = watch(signal, (reason) => this.#server.abandonRead(request, reason))
-    request.serve = () => {
-      release()
-      settle(read, resolve, reject)
-    }
-    request.reject = (error) => {
-      release()
-      reject(error)
-    }
-    orRelease(release, () => this.#server.read(request, mayLease))
+    const request = new WaitingRead(read, key, timeoutMs, after(release, resolve), after(release, reject))
+    orRelease(release, () => this.#wait(request, options))
   }
-}
 
-/** A read that throws fails alone: it runs in a turn of the server's loop, which an error would stop. */
-function settle<Value>(read: () => Value, resolve: (value: Value) => void, reject: (error: Error) => void): void {
-  let value: Value
-  try {
-    value = read()
-  } catch (error) {
-    reject(error instanceof Error ? error : new Error(String(error)))
-    return
+  #wait(request: ReadRequest, options: ResolvedCallOptions): void {
+    const { consistency, minRevision } = options
+    if (consistency === 'eventual' && this.#isFresh(options)) this.#server.readAt(request, minRevision)
+    else this.#server.read(request, this.#mayLease(consistency))
   }
-  resolve(value)
 }
 
 /** Ends the wait when the caller's signal fires; the result lets go of the signal. Throws ABORTED if it has fired. */
@@ -147,6 +134,13 @@ export function watch(signal: AbortSignal, abandon: (reason: unknown) => void): 
   const listener = (): void => abandon(signal.reason)
   signal.addEventListener('abort', listener, { once: true })
   return () => signal.removeEventListener('abort', listener)
+}
+
+function after<Value>(release: () => void, answer: (value: Value) => void): (value: Value) => void {
+  return (value) => {
+    release()
+    answer(value)
+  }
 }
 
 function orRelease(release: () => void, act: () => void): void {

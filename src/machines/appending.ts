@@ -162,7 +162,7 @@ export function followReadIndex(context: RaftContext, index: LogIndex): Partial<
   return { commitIndex, effects: { ...NO_EFFECTS, commits } }
 }
 
-function heardFrom(
+export function heardFrom(
   { contact, settings }: RaftContext,
   from: ServerId,
   now: number,

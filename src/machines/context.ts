@@ -20,8 +20,7 @@ export interface RaftContext {
   readonly log: Log
   /** Every configuration above the boundary, after the boundary's own; the last one rules (§4.1). */
   readonly configurations: readonly ConfigurationAt[]
-  /** What this server's no-ops name the cluster; the first committed one counts. */
-  readonly clusterId: string
+  readonly identity: Identity
   /** Monotonic within one incarnation. */
   readonly commitIndex: LogIndex
   readonly leaderId: ServerId | undefined
@@ -37,6 +36,15 @@ export interface RaftContext {
   readonly effects: PendingEffects
 }
 
+export interface Identity {
+  /** What this server's no-ops name the cluster; the first committed one counts. */
+  readonly clusterId: string
+  /** Of its data directory; '' where there is none. */
+  readonly storeId: string
+  /** Of the data directories of the peers that are connected. */
+  readonly storeIds: ReadonlyMap<ServerId, string>
+}
+
 export interface ConfigurationAt {
   readonly index: LogIndex
   readonly configuration: Configuration
@@ -45,8 +53,10 @@ export interface ConfigurationAt {
 export interface Campaign {
   /** Whether the campaign under way was asked for by a leader that hands over (§3.10). */
   readonly leadershipTransfer: boolean
-  /** The newest term that this server has led since it was started; 0 when none. */
+  /** The newest term that this server has led; after a start it is the one it may have led before. */
   readonly ledTerm: Term
+  /** The index of a committed configuration that leaves this server out, as another one told it; 0 when none did. */
+  readonly leftAt: LogIndex
 }
 
 export interface Contact {
@@ -73,6 +83,11 @@ export interface RaftSettings {
   readonly uncommittedBytesMax: number
   /** What the log keeps in memory for peers that are a little behind. */
   readonly logTailBytesMax: number
+  /** A promotable learner votes once it has been no more than so many entries behind for so long. */
+  readonly promotionLagEntries: number
+  readonly promotionAfterMs: number
+  /** From −1 to 1: which part of [T, 2T) election timeouts are drawn from. 0: all of it. */
+  readonly electionPriority: number
   /** CRC-32. */
   readonly checksum: Checksum
 }
@@ -88,12 +103,16 @@ export interface RaftInput {
   readonly hardState: HardState
   readonly log: Omit<Log, 'tail' | 'truncations'>
   readonly configurations: readonly ConfigurationAt[]
+  /** What the state machine is restored to: at the boundary or beyond. Default: the boundary. */
+  readonly commitIndex?: LogIndex
   /** The cluster's id where it is known, and otherwise what this server would name it as its first leader. */
   readonly clusterId: string
+  /** Default ''. */
+  readonly storeId?: string
 }
 
 export function initialContext(input: RaftInput): RaftContext {
-  const { id, settings, now, wallTime, hardState, clusterId } = input
+  const { id, settings, now, wallTime, hardState, clusterId, storeId = '' } = input
   const log = recoveredLog(input.log)
   const boundary: ConfigurationAt = { index: log.boundary.index, configuration: log.boundary.configuration }
   // A restarted voter may have confirmed a lease just before: it grants no vote until that must have run out.
@@ -107,12 +126,12 @@ export function initialContext(input: RaftInput): RaftContext {
     durable: { hardState, index: log.lastIndex },
     log,
     configurations: [boundary, ...input.configurations],
-    clusterId,
-    commitIndex: log.boundary.index,
+    identity: { clusterId, storeId, storeIds: new Map() },
+    commitIndex: Math.max(log.boundary.index, input.commitIndex ?? 0),
     leaderId: undefined,
     contact: { at: now, promisedUntil, matchIndex: 0 },
     votes: new Map(),
-    campaign: { leadershipTransfer: false, ledTerm: 0 },
+    campaign: { leadershipTransfer: false, ledTerm: hardState.term, leftAt: 0 },
     leadership: undefined,
     chance: { state: input.seed >>> 0, electionTimeoutMs: settings.electionTimeoutMs },
     effects: NO_EFFECTS,
@@ -121,8 +140,20 @@ export function initialContext(input: RaftInput): RaftContext {
 
 /** The configuration that rules: the latest in the log, committed or not (§4.1). */
 export function configurationOf(context: Pick<RaftContext, 'configurations'>): Configuration {
-  const latest = context.configurations.at(-1)
-  return latest!.configuration
+  return latestConfiguration(context).configuration
+}
+
+/** The configuration that rules, and where it stands in the log. */
+export function latestConfiguration({ configurations }: Pick<RaftContext, 'configurations'>): ConfigurationAt {
+  return configurations.at(-1)!
+}
+
+/** The configuration as of `index`, which is no earlier than the boundary. */
+export function configurationAsOf(
+  { configurations }: Pick<RaftContext, 'configurations'>,
+  index: LogIndex,
+): Configuration {
+  return configurations.findLast((at) => at.index <= index)!.configuration
 }
 
 /** True when the disk holds the current term, vote and promise. */

@@ -1,12 +1,13 @@
 import type { EntryRun } from './entry-run.js'
-import type { Envelope } from './messages.js'
-import type { HardState, LogIndex, ServerId, Term } from './types.js'
+import type { Envelope, InstallSnapshot, InstallSnapshotReply } from './messages.js'
+import type { Boundary, HardState, LogIndex, ServerId, SnapshotId, Term } from './types.js'
 
 /**
  * What leaves a machine, as data. One XState event may emit several; whoever runs them keeps their order. Payloads are
  * arrays, empty when there is nothing to do.
  */
-export type Effect = SendMessages | PersistEffect | CommitEffect | AnswerRequests | ReadEntries | Notices
+export type Effect =
+  SendMessages | PersistEffect | CommitEffect | AnswerRequests | ReadEntries | WorkOnSnapshots | Notices
 
 /** Send now: reveals nothing that is not durable. */
 export interface SendMessages {
@@ -27,6 +28,8 @@ export interface Persist {
   readonly hardState?: HardState | undefined
   readonly truncateFrom?: LogIndex | undefined
   readonly runs: readonly EntryRun[]
+  /** Compacts the log up to here, or begins it anew from here where it ends before. */
+  readonly boundary?: Boundary | undefined
   /** The end of the log and its truncation count as of this step, for the completion. */
   readonly lastIndex: LogIndex
   readonly truncations: number
@@ -60,6 +63,19 @@ export type Answer =
       readonly batch: number
       readonly reason: RefusalReason
     }
+  | MembershipAnswer
+
+/** What became of a request for another membership: the configuration it leads to is committed at `index`, or not. */
+export interface MembershipAnswer {
+  readonly type: 'membershipAnswered'
+  readonly nonce: number
+  readonly id: number
+  readonly index: LogIndex | undefined
+  /** `unknown`: leadership was lost first, and the next leader may complete the change. */
+  readonly reason: 'noLeader' | 'refused' | 'unknown' | undefined
+  /** For a person; '' when nothing was refused. */
+  readonly refusal: string
+}
 
 /** Certainly not proposed, or not read. */
 export type RefusalReason = 'noLeader' | 'notLeader' | 'busy' | 'transferring'
@@ -79,6 +95,21 @@ export interface EntriesRequest {
   readonly truncations: number
 }
 
+export interface WorkOnSnapshots {
+  readonly type: 'workOnSnapshots'
+  readonly works: readonly SnapshotWork[]
+}
+
+/** What the machine leaves to whoever keeps snapshots. */
+export type SnapshotWork =
+  /** Send the newest snapshot to a peer that needs entries from before the boundary; idempotent. */
+  | { readonly type: 'stream'; readonly peer: ServerId }
+  | { readonly type: 'streamReplied'; readonly peer: ServerId; readonly reply: InstallSnapshotReply }
+  /** Keep this piece of the leader's snapshot. */
+  | { readonly type: 'receive'; readonly from: ServerId; readonly message: InstallSnapshot }
+  /** The log begins anew after this snapshot: the state does too. */
+  | { readonly type: 'restore'; readonly id: SnapshotId; readonly boundary: Boundary }
+
 /** Something a person should know. */
 export interface Notices {
   readonly type: 'notices'
@@ -92,6 +123,7 @@ export interface PendingEffects {
   readonly commits: readonly Commit[]
   readonly answers: readonly Answer[]
   readonly reads: readonly EntriesRequest[]
+  readonly snapshots: readonly SnapshotWork[]
   readonly notices: readonly string[]
 }
 
@@ -101,5 +133,6 @@ export const NO_EFFECTS: PendingEffects = {
   commits: [],
   answers: [],
   reads: [],
+  snapshots: [],
   notices: [],
 }

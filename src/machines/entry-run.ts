@@ -207,11 +207,13 @@ export function configurationOf(run: EntryRun): Configuration | Malformed {
   }
 }
 
-/** Checks that `value`, from disk or wire, is a configuration. */
-export function parseConfiguration(value: unknown): Configuration | Malformed {
+/**
+ * Checks that `value`, from disk or wire, is a configuration. Only that of a server which has yet to join has no voters.
+ */
+export function parseConfiguration(value: unknown, votersMin = 1): Configuration | Malformed {
   if (typeof value !== 'object' || value === null) return malformed('a configuration is not an object')
   const { voters, votersOutgoing, learners, members } = value as Record<string, unknown>
-  if (!isIdList(voters) || voters.length === 0) return malformed('a configuration has no list of voters')
+  if (!isIdList(voters) || voters.length < votersMin) return malformed('a configuration has no list of voters')
   if (votersOutgoing !== undefined && (!isIdList(votersOutgoing) || votersOutgoing.length === 0)) {
     return malformed("a configuration's outgoing voters are not a list of ids")
   }
@@ -240,7 +242,8 @@ function isMemberList(value: unknown): value is NonNullable<Configuration['membe
         isIdList([member.id]) &&
         'address' in member &&
         typeof member.address === 'string' &&
-        (!('storeId' in member) || typeof member.storeId === 'string'),
+        (!('storeId' in member) || typeof member.storeId === 'string') &&
+        (!('promotable' in member) || typeof member.promotable === 'boolean'),
     )
   )
 }

@@ -1,6 +1,6 @@
 import type { EntryRun } from './entry-run.js'
-import type { Message } from './messages.js'
-import type { HardState, LogIndex, ServerId, Term } from './types.js'
+import type { MembershipChange, Message } from './messages.js'
+import type { Boundary, HardState, LogIndex, ServerId, SnapshotId, Term } from './types.js'
 
 /** Every event carries when it was handled; one instant a batch. */
 export interface Instant {
@@ -34,9 +34,16 @@ export type LocalEvent =
   | PeerDown
   | PeerDropped
   | TransferLeadership
+  | ChangeRequested
+  | OutsiderCampaigned
+  | SnapshotProgress
+  | SnapshotReceived
+  | CompactLog
   | StorageFailed
   | CommitAdvanced
   | PeerMatched
+  | RoundBegun
+  | ConfigurationAppended
 
 /** Time has passed: sent before a timer fires, since XState's own timer events carry no time. */
 export interface ClockEvent {
@@ -100,6 +107,8 @@ export interface PeerUp {
   readonly peer: ServerId
   /** New when the peer was restarted: in mem-first mode it may have forgotten what it had matched. */
   readonly nonce: number
+  /** Of its data directory. */
+  readonly storeId: string
 }
 
 export interface PeerDown {
@@ -118,6 +127,42 @@ export interface TransferLeadership {
   readonly to: ServerId | undefined
 }
 
+/** A caller on this server wants another membership. */
+export interface ChangeRequested {
+  readonly type: 'changeRequested'
+  readonly nonce: number
+  readonly id: number
+  readonly change: MembershipChange
+}
+
+/** A server campaigns that the committed configuration leaves out. From step.ts alone. */
+export interface OutsiderCampaigned {
+  readonly type: 'outsiderCampaigned'
+  readonly from: ServerId
+}
+
+/** How far this server has come with a leader's snapshot: to be answered. */
+export interface SnapshotProgress {
+  readonly type: 'snapshotProgress'
+  readonly to: ServerId
+  readonly snapshot: SnapshotId
+  readonly outcome: 'more' | 'refused'
+  readonly offset: number
+}
+
+/** A leader's snapshot is here, verified and durable. */
+export interface SnapshotReceived {
+  readonly type: 'snapshotReceived'
+  readonly from: ServerId
+  readonly stored: { readonly id: SnapshotId; readonly boundary: Boundary }
+}
+
+/** Snapshots cover the log up to here, the end of a run: it need not be kept. */
+export interface CompactLog {
+  readonly type: 'compactLog'
+  readonly end: Omit<Boundary, 'configuration'>
+}
+
 export interface StorageFailed {
   readonly type: 'storageFailed'
   readonly reason: string
@@ -131,4 +176,14 @@ export interface CommitAdvanced {
 /** Raised by the leader's progress region. */
 export interface PeerMatched {
   readonly type: 'peerMatched'
+}
+
+/** Raised by the leader's heartbeat region with every round. */
+export interface RoundBegun {
+  readonly type: 'roundBegun'
+}
+
+/** Raised by the leader's membership region. */
+export interface ConfigurationAppended {
+  readonly type: 'configurationAppended'
 }

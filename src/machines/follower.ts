@@ -1,10 +1,13 @@
 import { acceptEntries, answerHeartbeat } from './appending.js'
+import { loseChange } from './changing.js'
 import { configurationOf, respond, type RaftContext } from './context.js'
 import { NO_EFFECTS } from './effects.js'
 import type { Instant } from './events.js'
 import { refuseReads } from './reads.js'
-import { isSoleVoter, isVoter } from './quorum.js'
+import { mayCampaign } from './membership.js'
+import { isSoleVoter } from './quorum.js'
 import { change, enter, raftSetup } from './setup.js'
+import { takePiece } from './snapshots.js'
 import { drawTimeout } from './voting.js'
 
 /** A follower answers its leader, and looks for a new one when it has not heard from it for an election timeout (§5.2). */
@@ -18,6 +21,7 @@ export const followerSetup = raftSetup.extend({
     answerHeartbeat: change('heartbeat', (context, { from, message, now }) =>
       answerHeartbeat(context, from, message, now),
     ),
+    takePiece: change('installSnapshot', (context, { from, message, now }) => takePiece(context, from, message, now)),
     campaignForTransfer: change('timeoutNow', ({ campaign }) => ({
       campaign: { ...campaign, leadershipTransfer: true },
       effects: NO_EFFECTS,
@@ -25,8 +29,8 @@ export const followerSetup = raftSetup.extend({
   },
   guards: {
     leaderIsSilent: ({ context }) => context.instant.now >= electionDue(context),
-    isLearner: ({ context }) => !isVoter(configurationOf(context), context.id),
-    isVoter: ({ context }) => isVoter(configurationOf(context), context.id),
+    isLearner: ({ context }) => !mayCampaign(context),
+    isVoter: ({ context }) => mayCampaign(context),
   },
   delays: {
     electionTimeout: ({ context }) => Math.max(0, electionDue(context) - context.instant.now),
@@ -38,6 +42,7 @@ export const follower = followerSetup.createStateConfig({
   on: {
     appendEntries: { actions: ['acceptEntries', 'persist', 'sendMessages', 'commit', 'notify'] },
     heartbeat: { actions: ['answerHeartbeat', 'persist', 'sendMessages', 'commit'] },
+    installSnapshot: { actions: ['takePiece', 'persist', 'sendMessages', 'workOnSnapshots'] },
   },
   initial: 'voting',
   states: {
@@ -67,11 +72,17 @@ function follow(context: RaftContext, { now }: Instant): Partial<RaftContext> {
   if (context.leadership === undefined) return { contact, effects: NO_EFFECTS }
   const { answers, messages } = refuseReads(context)
   const leaderId = context.leaderId === context.id ? undefined : context.leaderId
-  return { contact, leaderId, leadership: undefined, effects: { ...respond(context, messages), answers } }
+  const effects = { ...respond(context, messages), answers: [...answers, ...loseChange(context)] }
+  return { contact, leaderId, leadership: undefined, effects }
 }
 
-/** When this server campaigns unless it hears from a leader; a sole voter need not wait for anyone. */
+/**
+ * When this server campaigns unless it hears from a leader. A sole voter waits for nobody, but for what it promised to
+ * a leader that made it one: that leader's lease stands on it.
+ */
 function electionDue(context: RaftContext): number {
-  if (isSoleVoter(configurationOf(context), context.id)) return context.contact.at
-  return Math.max(context.contact.at + context.chance.electionTimeoutMs, context.contact.promisedUntil)
+  const { contact, hardState, chance } = context
+  const isSole = isSoleVoter(configurationOf(context), context.id)
+  if (isSole && hardState.promiseMs === 0) return contact.at
+  return Math.max(isSole ? contact.at : contact.at + chance.electionTimeoutMs, contact.promisedUntil)
 }

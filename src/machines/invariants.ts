@@ -1,6 +1,9 @@
-import type { RaftContext } from './context.js'
+import { latestConfiguration, type RaftContext } from './context.js'
 import { invariant } from './invariant.js'
 import { lastTerm } from './log.js'
+import { isMember, sameIds } from './membership.js'
+import { isJoint, peersOf } from './quorum.js'
+import type { Configuration } from './types.js'
 
 /**
  * The laws of one server, checked after every step by tests and the simulator (LogCabin's habit). The laws between
@@ -8,19 +11,13 @@ import { lastTerm } from './log.js'
  */
 export function checkInvariants(context: RaftContext, before?: RaftContext): void {
   checkState(context)
-  if (before !== undefined) checkChange(context, before)
+  checkConfigurations(context)
+  if (before === undefined) return
+  checkChange(context, before)
+  if (staysLeader(context, before)) checkReconfiguration(context, before)
 }
 
-function checkState({
-  hardState,
-  durable,
-  log,
-  commitIndex,
-  leadership,
-  leaderId,
-  id,
-  configurations,
-}: RaftContext): void {
+function checkState({ hardState, durable, log, commitIndex, leadership, leaderId, id }: RaftContext): void {
   invariant(durable.hardState.term <= hardState.term, 'the disk holds no later term than memory')
   invariant(durable.index <= log.lastIndex, 'the disk holds no more of the log than memory', [
     durable.index,
@@ -37,11 +34,6 @@ function checkState({
     starts.every((start, at) => at === 0 || (starts[at - 1]!.index < start.index && starts[at - 1]!.term < start.term)),
     'terms rise along the log',
   )
-  invariant(
-    configurations.every((at, place) => place === 0 || at.index > configurations[place - 1]!.index),
-    'configurations are kept in log order',
-  )
-  invariant((configurations.at(-1)?.index ?? 0) <= log.lastIndex, 'no configuration outlives its entry')
   if (leadership === undefined) return
   invariant(leaderId === id, 'a leader knows itself as such')
   invariant(hardState.votedFor === id, 'a leader voted for itself')
@@ -49,6 +41,52 @@ function checkState({
     invariant(progress.matchIndex <= log.lastIndex, "no peer matches beyond the leader's log")
     invariant(progress.nextIndex > progress.matchIndex, 'nextIndex lies beyond matchIndex', progress)
   }
+}
+
+function checkConfigurations(context: RaftContext): void {
+  const { configurations, log, leadership, id } = context
+  const [oldest, ...later] = configurations
+  invariant(oldest !== undefined && oldest.index <= log.boundary.index, 'the configuration at the boundary is known')
+  invariant(oldest.configuration === log.boundary.configuration, 'the boundary has the configuration that rules there')
+  invariant(
+    later.every((at, place) => at.index > (later[place - 1]?.index ?? log.boundary.index)),
+    'configurations above the boundary are kept in log order',
+  )
+  const { index, configuration } = latestConfiguration(context)
+  invariant(index <= Math.max(log.lastIndex, log.boundary.index), 'no configuration outlives its entry')
+  if (leadership === undefined) return
+  const { progress, membership } = leadership
+  invariant(
+    peersOf(configuration, id).every((peer) => progress.has(peer)),
+    'a leader sends to every member of the latest configuration',
+  )
+  invariant(
+    [...progress.keys()].every((peer) => isMember(configuration, peer) !== membership.departing.has(peer)),
+    'a leader sends to others only while it tells them that they are left out',
+  )
+}
+
+function staysLeader(context: RaftContext, before: RaftContext): boolean {
+  const isSameTerm = context.hardState.term === before.hardState.term
+  return isSameTerm && context.leadership !== undefined && before.leadership !== undefined
+}
+
+/** Thesis §4.3, of what a leader appends. */
+function checkReconfiguration(context: RaftContext, before: RaftContext): void {
+  const since = latestConfiguration(before)
+  let last = since
+  for (const next of context.configurations) {
+    if (next.index <= since.index) continue
+    invariant(last.index <= context.commitIndex, 'a configuration follows only one that is committed', next)
+    invariant(context.commitIndex >= (context.leadership?.noopIndex ?? 0), 'only a serving leader changes members')
+    invariant(isStep(last.configuration, next.configuration), 'voters change by way of a joint configuration', next)
+    last = next
+  }
+}
+
+function isStep(before: Configuration, next: Configuration): boolean {
+  if (isJoint(before)) return !isJoint(next) && sameIds(before.voters, next.voters)
+  return sameIds(before.voters, isJoint(next) ? next.votersOutgoing : next.voters)
 }
 
 function checkChange(context: RaftContext, before: RaftContext): void {
@@ -60,7 +98,7 @@ function checkChange(context: RaftContext, before: RaftContext): void {
     'a vote is never changed within its term',
   )
   invariant(context.commitIndex >= before.commitIndex, 'commitIndex never goes back')
-  const staysLeader = context.leadership !== undefined && before.leadership !== undefined && sameTerm
-  invariant(!staysLeader || context.log.lastIndex >= before.log.lastIndex, 'a leader only appends to its log')
-  invariant(!staysLeader || context.log.truncations === before.log.truncations, 'a leader truncates nothing')
+  const isStill = staysLeader(context, before)
+  invariant(!isStill || context.log.lastIndex >= before.log.lastIndex, 'a leader only appends to its log')
+  invariant(!isStill || context.log.truncations === before.log.truncations, 'a leader truncates nothing')
 }

@@ -1,5 +1,19 @@
 import { raise } from 'xstate'
-import type { RaftContext } from './context.js'
+import {
+  finishChange,
+  hasLeft,
+  isJointCommitted,
+  isSettled,
+  learnersToPromote,
+  leave,
+  leaveJoint,
+  promoteLearners,
+  recordStores,
+  reviewMembers,
+  takeChange,
+  unrecordedStores,
+} from './changing.js'
+import { configurationOf, type RaftContext } from './context.js'
 import type { RaftEvent } from './events.js'
 import { takeForwarded } from './forwarding.js'
 import { becomeLeader, beginRound, isServing } from './leadership.js'
@@ -19,7 +33,9 @@ import {
   transferTarget,
   withTransfer,
 } from './leading.js'
+import { isJoint } from './quorum.js'
 import { serveWaiting, takeReads } from './reads.js'
+import { recordSnapshotReply } from './snapshots.js'
 import { candidateSetup } from './candidate.js'
 import { change, enter } from './setup.js'
 
@@ -31,7 +47,7 @@ import { change, enter } from './setup.js'
 export const leaderSetup = candidateSetup.extend({
   actions: {
     becomeLeader: enter(becomeLeader),
-    beginRound: enter((context, { now }) => beginRound(context, now)),
+    beginRound: enter((context, { now }) => reviewMembers({ ...context, ...beginRound(context, now) }, now)),
     appendProposals: change('proposals', appendProposals),
     refuseProposals: change('proposals', (_, event) => refuseProposals(event)),
     appendForwarded: change('propose', (context, event) => takeForwarded(context, event.from, event.message, event)),
@@ -49,6 +65,7 @@ export const leaderSetup = candidateSetup.extend({
     recordHeartbeatReply: change('heartbeatReply', recordHeartbeatReply),
     recordOwnWrite: change('persisted', recordOwnWrite),
     sendRead: change('entriesRead', sendRead),
+    recordSnapshotReply: change('installSnapshotReply', recordSnapshotReply),
     recordPeerUp: change('peerUp', recordPeerUp),
     recordPeerDown: change('peerDown', recordPeerDown),
     recordPeerDropped: change('peerDropped', recordPeerDropped),
@@ -58,8 +75,28 @@ export const leaderSetup = candidateSetup.extend({
     ),
     abortTransfer: enter((context) => withTransfer(context, undefined)),
     handOver: enter(handOver),
+    takeRequestedChange: change('changeRequested', (context, event) =>
+      takeChange(context, { from: context.id, nonce: event.nonce, id: event.id }, event.change, event),
+    ),
+    takeForwardedChange: change('changeMembership', (context, event) => {
+      const { nonce, id, change: wanted } = event.message
+      return takeChange(context, { from: event.from, nonce, id }, wanted, event)
+    }),
+    leaveJoint: change('commitAdvanced', leaveJoint),
+    finishChange: change('commitAdvanced', finishChange),
+    leave: change('commitAdvanced', leave),
+    promoteLearners: change('roundBegun', promoteLearners),
+    recordStores: change('roundBegun', recordStores),
     raiseCommitAdvanced: raise(({ context }: { context: RaftContext }): RaftEvent => ({
       type: 'commitAdvanced',
+      ...context.instant,
+    })),
+    raiseRoundBegun: raise(({ context }: { context: RaftContext }): RaftEvent => ({
+      type: 'roundBegun',
+      ...context.instant,
+    })),
+    raiseConfigurationAppended: raise(({ context }: { context: RaftContext }): RaftEvent => ({
+      type: 'configurationAppended',
       ...context.instant,
     })),
     raisePeerMatched: raise(({ context }: { context: RaftContext }): RaftEvent => ({
@@ -74,12 +111,26 @@ export const leaderSetup = candidateSetup.extend({
     hasTransferTarget: ({ context, event }) =>
       event.type === 'transferLeadership' && transferTarget(context, event.to) !== undefined,
     quorumLost: ({ context }) => hasLostQuorum(context),
+    isJoint: ({ context }) => isJoint(configurationOf(context)),
+    isSimple: ({ context }) => !isJoint(configurationOf(context)),
+    isJointCommitted: ({ context }) => isJointCommitted(context),
+    isChangeCommitted: ({ context }) => isSettled(context) && context.leadership?.membership.change !== undefined,
+    hasLeft: ({ context }) => hasLeft(context),
+    mayPromote: ({ context }) => isSettled(context) && learnersToPromote(context).length > 0,
+    mayRecordStores: ({ context }) =>
+      isServing(context) &&
+      isSettled(context) &&
+      context.leadership?.transfer === undefined &&
+      unrecordedStores(context) !== undefined,
   },
   delays: {
     heartbeatInterval: ({ context }) => context.settings.heartbeatIntervalMs,
     transferTimeout: ({ context }) => context.settings.electionTimeoutMs,
   },
 })
+
+/** What follows an appended configuration. */
+const changed = ['persist', 'sendMessages', 'readEntries', 'workOnSnapshots', 'raiseConfigurationAppended'] as const
 
 export const leader = leaderSetup.createStateConfig({
   type: 'parallel',
@@ -89,9 +140,9 @@ export const leader = leaderSetup.createStateConfig({
       on: {
         proposals: [
           { guard: 'isTransferring', actions: ['refuseProposals', 'answerRequests'] },
-          { actions: ['appendProposals', 'persist', 'sendMessages', 'readEntries'] },
+          { actions: ['appendProposals', 'persist', 'sendMessages', 'readEntries', 'workOnSnapshots'] },
         ],
-        propose: { actions: ['appendForwarded', 'persist', 'sendMessages', 'readEntries'] },
+        propose: { actions: ['appendForwarded', 'persist', 'sendMessages', 'readEntries', 'workOnSnapshots'] },
         reads: { actions: ['takeReads', 'answerRequests', 'sendMessages'] },
         readIndex: { actions: ['takeReadIndex', 'answerRequests', 'sendMessages'] },
         appendEntriesReply: [
@@ -102,22 +153,62 @@ export const leader = leaderSetup.createStateConfig({
               'sendMessages',
               'commit',
               'readEntries',
+              'workOnSnapshots',
               'notify',
               'raiseCommitAdvanced',
               'raisePeerMatched',
             ],
           },
-          { actions: ['recordAppendReply', 'sendMessages', 'commit', 'readEntries', 'notify'] },
+          { actions: ['recordAppendReply', 'sendMessages', 'commit', 'readEntries', 'workOnSnapshots', 'notify'] },
         ],
-        heartbeatReply: { actions: ['recordHeartbeatReply', 'sendMessages', 'readEntries', 'answerRequests'] },
+        heartbeatReply: {
+          actions: ['recordHeartbeatReply', 'sendMessages', 'readEntries', 'workOnSnapshots', 'answerRequests'],
+        },
+        installSnapshotReply: {
+          actions: ['recordSnapshotReply', 'sendMessages', 'readEntries', 'workOnSnapshots', 'raisePeerMatched'],
+        },
         persisted: [
           { guard: 'isSettling', actions: ['recordOwnWrite', 'sendMessages', 'commit', 'raiseCommitAdvanced'] },
           { actions: ['recordOwnWrite', 'sendMessages', 'commit'] },
         ],
-        entriesRead: { actions: ['sendRead', 'sendMessages'] },
-        peerUp: { actions: ['recordPeerUp', 'sendMessages', 'readEntries'] },
+        entriesRead: { actions: ['sendRead', 'sendMessages', 'readEntries', 'workOnSnapshots'] },
+        peerUp: { actions: ['recordPeerUp', 'sendMessages', 'readEntries', 'workOnSnapshots'] },
         peerDown: { actions: 'recordPeerDown' },
-        peerDropped: { actions: ['recordPeerDropped', 'sendMessages', 'readEntries'] },
+        peerDropped: { actions: ['recordPeerDropped', 'sendMessages', 'readEntries', 'workOnSnapshots'] },
+      },
+    },
+    /**
+     * One change at a time (thesis §4.3): through C_old,new where the voters change. Before `authority`, since of two
+     * transitions on one event XState takes the first region's where one of them leaves the role.
+     */
+    membership: {
+      initial: 'settled',
+      entry: 'raiseConfigurationAppended',
+      on: {
+        changeRequested: { actions: ['takeRequestedChange', ...changed, 'answerRequests'] },
+        changeMembership: { actions: ['takeForwardedChange', ...changed, 'answerRequests'] },
+      },
+      states: {
+        settled: {
+          on: {
+            configurationAppended: { guard: 'isJoint', target: 'joint' },
+            commitAdvanced: [
+              { guard: 'hasLeft', target: '#raft.follower', actions: ['leave', 'answerRequests', 'sendMessages'] },
+              { guard: 'isChangeCommitted', actions: ['finishChange', 'answerRequests', 'persist', 'sendMessages'] },
+            ],
+            roundBegun: [
+              { guard: 'mayPromote', actions: ['promoteLearners', ...changed] },
+              { guard: 'mayRecordStores', actions: ['recordStores', ...changed] },
+            ],
+          },
+        },
+        /** Both majorities decide, until they know it; then the new configuration goes on alone. */
+        joint: {
+          on: {
+            configurationAppended: { guard: 'isSimple', target: 'settled' },
+            commitAdvanced: { guard: 'isJointCommitted', actions: ['leaveJoint', ...changed] },
+          },
+        },
       },
     },
     authority: {
@@ -140,7 +231,7 @@ export const leader = leaderSetup.createStateConfig({
       initial: 'beating',
       states: {
         beating: {
-          entry: ['beginRound', 'sendMessages'],
+          entry: ['beginRound', 'sendMessages', 'raiseRoundBegun'],
           after: {
             heartbeatInterval: [
               { guard: 'quorumLost', target: '#raft.follower' },

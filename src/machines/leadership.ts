@@ -1,5 +1,12 @@
 import { configurationOf, endOf, type RaftContext } from './context.js'
-import { NO_EFFECTS, type Commit, type EntriesRequest, type Persist, type PendingEffects } from './effects.js'
+import {
+  NO_EFFECTS,
+  type Commit,
+  type EntriesRequest,
+  type PendingEffects,
+  type Persist,
+  type SnapshotWork,
+} from './effects.js'
 import { encodeNoop, sealRun, type EntryRun, type Origin, type RunKind } from './entry-run.js'
 import type { Instant } from './events.js'
 import { append, runsBetween, termAt } from './log.js'
@@ -23,6 +30,32 @@ export interface Leadership {
   readonly transfer: Transfer | undefined
   /** The newest proposals taken from each peer in this term, so that a duplicate is not appended again. */
   readonly forwarded: ReadonlyMap<ServerId, ForwardedBatches>
+  readonly membership: MembershipBooks
+}
+
+/** What a leader knows of changes of its cluster's membership. */
+export interface MembershipBooks {
+  /** Whose change is under way; it is answered once the configuration it leads to is committed. */
+  readonly change: ChangeOrigin | undefined
+  /** The newest request taken from each server in this term, so that a duplicate changes nothing. */
+  readonly taken: ReadonlyMap<ServerId, { readonly nonce: number; readonly id: number }>
+  /** Peers that a configuration left out: told so, up to its index, until `until`. */
+  readonly departing: ReadonlyMap<ServerId, { readonly index: LogIndex; readonly until: number }>
+  /** Since when each promotable learner has been caught up. */
+  readonly caughtUp: ReadonlyMap<ServerId, number>
+}
+
+export interface ChangeOrigin {
+  readonly from: ServerId
+  readonly nonce: number
+  readonly id: number
+}
+
+const NO_MEMBERSHIP_BOOKS: MembershipBooks = {
+  change: undefined,
+  taken: new Map(),
+  departing: new Map(),
+  caughtUp: new Map(),
 }
 
 export interface SentRound {
@@ -85,14 +118,15 @@ export function becomeLeader(context: RaftContext, { now, wallTime }: Instant): 
     clusterClock: { time: context.log.lastClusterTime, at: now },
     transfer: undefined,
     forwarded: new Map(),
+    membership: NO_MEMBERSHIP_BOOKS,
   }
   const campaign = { ...context.campaign, ledTerm: context.hardState.term }
   const led: RaftContext = { ...context, instant: { now, wallTime }, leaderId: context.id, campaign, leadership }
-  const noop = { bytes: encodeNoop(context.clusterId), kind: 'noop', count: 1, origin: NO_ORIGIN } as const
+  const noop = { bytes: encodeNoop(context.identity.clusterId), kind: 'noop', count: 1, origin: NO_ORIGIN } as const
   return appendAndReplicate(led, [noop], { now, wallTime })
 }
 
-const NO_ORIGIN: Origin = { server: 0, nonce: 0, batch: 0 }
+export const NO_ORIGIN: Origin = { server: 0, nonce: 0, batch: 0 }
 
 /** A run to be: everything but its place in the log. */
 export interface RunDraft {
@@ -141,18 +175,20 @@ export function replicate(
   const progress = new Map(leadership.progress)
   const messages: Envelope[] = [...effects.messages]
   const reads: EntriesRequest[] = [...effects.reads]
+  let snapshots: readonly SnapshotWork[] = effects.snapshots
   for (const peer of peers) {
     const before = progress.get(peer)
     if (before === undefined) continue
     const sending = sendAppends(before, log, hardState.term, commitIndex, settings, context.instant.now)
     progress.set(peer, sending.progress)
     for (const message of sending.messages) messages.push({ to: peer, message })
+    if (sending.needsSnapshot) snapshots = [...snapshots, { type: 'stream', peer }]
     if (sending.fetchFrom !== undefined) {
       const from = sending.fetchFrom
       reads.push({ peer, from, bytesMax: settings.appendBytesMax, term: hardState.term, truncations: log.truncations })
     }
   }
-  return { ...context, leadership: { ...leadership, progress }, effects: { ...effects, messages, reads } }
+  return { ...context, leadership: { ...leadership, progress }, effects: { ...effects, messages, reads, snapshots } }
 }
 
 /**

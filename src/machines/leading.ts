@@ -1,4 +1,4 @@
-import { configurationOf, type RaftContext } from './context.js'
+import { configurationOf, latestConfiguration, type RaftContext } from './context.js'
 import { NO_EFFECTS, type Answer } from './effects.js'
 import {
   advanceCommit,
@@ -18,12 +18,13 @@ import {
   connected,
   disconnected,
   dropped,
+  probing,
   rejected,
   resendIfLost,
   withInflight,
   type Progress,
 } from './progress.js'
-import { isVoter, quorumValue } from './quorum.js'
+import { isJoint, isVoter, quorumValue } from './quorum.js'
 import { releaseReads } from './reads.js'
 import type { EventOf } from './setup.js'
 import type { ServerId } from './types.js'
@@ -83,7 +84,7 @@ export function recordHeartbeatReply(context: RaftContext, event: EventOf<'heart
 }
 
 /** The lease lasts from the quorum-th newest confirmed sending, for what was promised less the drift (thesis §6.4.1). */
-function renewLease(context: RaftContext): RaftContext {
+export function renewLease(context: RaftContext): RaftContext {
   const leadership = leadershipOf(context)
   const sentAt = quorumValue(configurationOf(context), (id) =>
     id === context.id ? Infinity : (leadership.progress.get(id)?.confirmedSentAt ?? -Infinity),
@@ -113,18 +114,34 @@ export function sendRead(context: RaftContext, event: EventOf<'entriesRead'>): P
   // What is in memory is taken from there: on disk a truncation of what it replaced may still be on its way.
   const sendable = runs.filter(({ lastIndex }) => lastIndex >= nextIndex && lastIndex < firstIndexInMemory(log))
   const message = appendMessage(log, nextIndex, sendable.slice(0, APPEND_RUNS_MAX), hardState.term, commitIndex)
-  if (message === undefined) return { effects: NO_EFFECTS }
+  if (message === undefined) {
+    // Compacted while it was read.
+    return replicateTo(withProgress({ ...context, effects: NO_EFFECTS }, peer, probing(progress)), peer, event.now)
+  }
   const sent = withInflight({ ...progress, mode: 'probe' }, message, event.now)
   const { leadership } = withProgress(context, peer, sent)
   return { leadership, effects: { ...NO_EFFECTS, messages: [{ to: peer, message }] } }
 }
 
+/** Whoever leads later writes down which data directory each member has. */
+export function noteStore({ identity }: RaftContext, event: EventOf<'peerUp'>): Pick<RaftContext, 'identity'> {
+  return { identity: { ...identity, storeIds: new Map(identity.storeIds).set(event.peer, event.storeId) } }
+}
+
+/** Once it is gone another data directory may come under its id. */
+export function forgetStore({ identity }: RaftContext, event: EventOf<'peerDown'>): Pick<RaftContext, 'identity'> {
+  const storeIds = new Map(identity.storeIds)
+  storeIds.delete(event.peer)
+  return { identity: { ...identity, storeIds } }
+}
+
 export function recordPeerUp(context: RaftContext, event: EventOf<'peerUp'>): Partial<RaftContext> {
-  return adjustPeer(context, event, (progress) => connected(progress, event.nonce))
+  const { identity } = noteStore(context, event)
+  return { ...adjustPeer(context, event, (progress) => connected(progress, event.nonce)), identity }
 }
 
 export function recordPeerDown(context: RaftContext, event: EventOf<'peerDown'>): Partial<RaftContext> {
-  return adjustPeer(context, event, disconnected)
+  return { ...adjustPeer(context, event, disconnected), ...forgetStore(context, event) }
 }
 
 export function recordPeerDropped(context: RaftContext, event: EventOf<'peerDropped'>): Partial<RaftContext> {
@@ -192,15 +209,17 @@ export function withTransfer(context: RaftContext, to: ServerId | undefined): Pa
 /** True while another region waits for what `progress` raises; otherwise raising it would only cost time. */
 export function isSettling(context: RaftContext): boolean {
   const { noopIndex, transfer } = leadershipOf(context)
-  return transfer !== undefined || context.commitIndex < noopIndex
+  const { index, configuration } = latestConfiguration(context)
+  const isChanging = context.commitIndex < index || isJoint(configuration)
+  return isChanging || transfer !== undefined || context.commitIndex < noopIndex
 }
 
-function withProgress(context: RaftContext, peer: ServerId, progress: Progress): RaftContext {
+export function withProgress(context: RaftContext, peer: ServerId, progress: Progress): RaftContext {
   const leadership: Leadership = leadershipOf(context)
   return { ...context, leadership: { ...leadership, progress: new Map(leadership.progress).set(peer, progress) } }
 }
 
-function replicateTo(context: RaftContext, peer: ServerId, now: number): RaftContext {
+export function replicateTo(context: RaftContext, peer: ServerId, now: number): RaftContext {
   const current: RaftContext = { ...context, instant: { ...context.instant, now } }
   return noticeCommits({ ...current, ...replicate(current, [peer], current.effects) })
 }

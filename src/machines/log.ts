@@ -32,11 +32,14 @@ export interface Tail {
 /** Runs in one AppendEntries: within what every peer's codec takes. */
 export const APPEND_RUNS_MAX = 512
 
-const EMPTY_TAIL: Tail = { shared: [], start: 0, end: 0, byteLength: 0 }
+/** A new array each: the newest value of a tail writes beyond its end. */
+function emptyTail(): Tail {
+  return { shared: [], start: 0, end: 0, byteLength: 0 }
+}
 
 /** The log of a server that has just recovered: nothing in memory, everything on disk. */
 export function recoveredLog(recovered: Omit<Log, 'tail' | 'truncations'>): Log {
-  return { ...recovered, tail: EMPTY_TAIL, truncations: 0 }
+  return { ...recovered, tail: emptyTail(), truncations: 0 }
 }
 
 /** The term of the entry at `index`; undefined where there is none or it is compacted. */
@@ -94,7 +97,9 @@ export function append(log: Log, runs: readonly EntryRun[]): Log {
   for (const run of runs) {
     invariant(run.firstIndex === lastIndex + 1, 'a run begins where the log ends', [run.firstIndex, lastIndex])
     invariant(run.term >= term, 'terms never go back along the log', [run.term, term])
-    if (run.term > term) termStarts = [...termStarts, { index: run.firstIndex, term: run.term }]
+    // After a boundary its own term begins anew: what is compacted has no term here.
+    if (run.term > term || termStarts.length === 0)
+      termStarts = [...termStarts, { index: run.firstIndex, term: run.term }]
     term = run.term
     lastIndex = run.lastIndex
     lastChecksum = run.checksum
@@ -116,6 +121,36 @@ export function replaceFrom(log: Log, index: LogIndex, runs: readonly EntryRun[]
     truncations: log.truncations + 1,
   }
   return append(kept, runs)
+}
+
+/** Forgets what snapshots cover: `boundary` is the end of one of the log's runs. */
+export function compact(log: Log, boundary: Boundary): Log {
+  invariant(boundary.index <= log.lastIndex, 'a log is compacted no further than it reaches', boundary.index)
+  const first = boundary.index + 1
+  const termStarts = log.termStarts
+    .filter((_, at) => (log.termStarts[at + 1]?.index ?? log.lastIndex + 1) > first)
+    .map((start) => (start.index < first ? { ...start, index: first } : start))
+  let { start, byteLength } = log.tail
+  for (; start < log.tail.end; start++) {
+    const run = log.tail.shared[start]
+    if (run === undefined || run.lastIndex >= first) break
+    byteLength -= run.bytes.length
+  }
+  const tail = releaseTail({ ...log.tail, start, byteLength })
+  return { ...log, boundary, termStarts: boundary.index === log.lastIndex ? [] : termStarts, tail }
+}
+
+/** The log that goes on after an installed snapshot, when nothing of the old one fits it (§7). */
+export function beginAnew(log: Log, boundary: Boundary): Log {
+  return {
+    boundary,
+    lastIndex: boundary.index,
+    lastChecksum: boundary.checksum,
+    lastClusterTime: boundary.clusterTime,
+    termStarts: [],
+    tail: emptyTail(),
+    truncations: log.truncations + 1,
+  }
 }
 
 function extendTail(tail: Tail, runs: readonly EntryRun[]): Tail {

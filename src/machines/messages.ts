@@ -1,5 +1,5 @@
 import type { EntryRun } from './entry-run.js'
-import type { LogIndex, ServerId, Term } from './types.js'
+import type { LogIndex, Member, ServerId, SnapshotId, Term } from './types.js'
 
 /**
  * What crosses the wire between servers. Requests and their replies carry the sender's term; a PreVote, and a granted
@@ -19,6 +19,11 @@ export type Message =
   | ReadIndexReply
   | Propose
   | ProposeReply
+  | InstallSnapshot
+  | InstallSnapshotReply
+  | ChangeMembership
+  | ChangeMembershipReply
+  | NotMember
 
 export interface PreVote {
   readonly type: 'preVote'
@@ -145,6 +150,71 @@ export interface ProposeReply {
   readonly nonce: number
   readonly batch: number
   readonly refused: 'notLeader' | 'busy'
+}
+
+/**
+ * A piece of a snapshot's file (§7). One without bytes asks how much of it the receiver has, so that a transfer goes on
+ * where an earlier one broke off, whoever led then.
+ */
+export interface InstallSnapshot {
+  readonly type: 'installSnapshot'
+  readonly term: Term
+  readonly snapshot: SnapshotId
+  readonly offset: number
+  readonly bytes: Uint8Array
+}
+
+export interface InstallSnapshotReply {
+  readonly type: 'installSnapshotReply'
+  readonly term: Term
+  readonly snapshot: SnapshotId
+  /** `more`: send from `offset`. `installed`: the log matches up to the snapshot's index. `refused`: damaged, begin again. */
+  readonly outcome: 'more' | 'installed' | 'refused'
+  readonly offset: number
+}
+
+/** Asks the leader for another membership; each list may be empty. */
+export interface MembershipChange {
+  /** New members that listen only, or members to be listened to no more than that (a voter is demoted). */
+  readonly learners: readonly Member[]
+  /** Learners that shall vote. */
+  readonly promote: readonly ServerId[]
+  readonly remove: readonly ServerId[]
+  /** Members that moved. */
+  readonly addresses: readonly { readonly id: ServerId; readonly address: string }[]
+  /** Goes ahead although no quorum of the new configuration can be reached. */
+  readonly force: boolean
+}
+
+/** A member hands its caller's wish to the leader, or a joining server's. */
+export interface ChangeMembership {
+  readonly type: 'changeMembership'
+  readonly term: Term
+  /** Random per start of the asking server, and its number for the request. */
+  readonly nonce: number
+  readonly id: number
+  readonly change: MembershipChange
+}
+
+export interface ChangeMembershipReply {
+  readonly type: 'changeMembershipReply'
+  readonly term: Term
+  readonly nonce: number
+  readonly id: number
+  /** Where the new configuration is committed; undefined when it was refused. */
+  readonly index: LogIndex | undefined
+  /** Why it was refused, for a person; '' when it was not. */
+  readonly refusal: string
+}
+
+/**
+ * To a server that campaigns although a committed configuration leaves it out: it stops. `index` is that
+ * configuration's; a server that knows a later one ignores this.
+ */
+export interface NotMember {
+  readonly type: 'notMember'
+  readonly term: Term
+  readonly index: LogIndex
 }
 
 export type MessageType = Message['type']

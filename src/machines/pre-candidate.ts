@@ -26,6 +26,7 @@ export const preCandidateSetup = followerSetup.extend({
 export const preCandidate = preCandidateSetup.createStateConfig({
   entry: ['askPreVotes', 'persist', 'sendMessages'],
   always: [
+    { guard: 'isLearner', target: '#raft.follower' },
     { guard: 'preElectionWon', target: '#raft.candidate' },
     { guard: 'preElectionLost', target: '#raft.follower' },
   ],

@@ -13,9 +13,10 @@ export interface Progress {
   readonly nextIndex: LogIndex
   /**
    * `probe`: one message at a time, until the peer's end is found. `replicate`: a window of messages, each taken for
-   * granted. `fetch`: waits for entries from disk. `down`: nothing is sent until the transport reports the peer up.
+   * granted. `fetch`: waits for entries from disk. `snapshot`: is sent a snapshot, since what it needs is compacted.
+   * `down`: nothing is sent until the transport reports the peer up.
    */
-  readonly mode: 'probe' | 'replicate' | 'fetch' | 'down'
+  readonly mode: 'probe' | 'replicate' | 'fetch' | 'snapshot' | 'down'
   /** Sent and not answered, oldest first. */
   readonly inflight: readonly Inflight[]
   readonly inflightBytes: number
@@ -60,6 +61,8 @@ export interface Sending {
   readonly messages: readonly AppendEntries[]
   /** Entries that must be read from disk first. */
   readonly fetchFrom: LogIndex | undefined
+  /** True when what the peer needs next is compacted. */
+  readonly needsSnapshot: boolean
 }
 
 /** Sends what the peer lacks, as far as its window allows. A probe is sent even when there is nothing new. */
@@ -74,20 +77,27 @@ export function sendAppends(
   const messages: AppendEntries[] = []
   let current = progress
   while (mayAppend(current, log, settings)) {
+    if (current.nextIndex <= log.boundary.index) {
+      return { progress: { ...current, mode: 'snapshot' }, messages, fetchFrom: undefined, needsSnapshot: true }
+    }
     const isEmptyProbe = current.nextIndex > log.lastIndex
     const runs = isEmptyProbe ? [] : runsInMemory(log, current.nextIndex, settings.appendBytesMax)
-    if (runs === undefined) return { progress: { ...current, mode: 'fetch' }, messages, fetchFrom: current.nextIndex }
+    if (runs === undefined) {
+      const fetchFrom = current.nextIndex
+      return { progress: { ...current, mode: 'fetch' }, messages, fetchFrom, needsSnapshot: false }
+    }
     const message = appendMessage(log, current.nextIndex, runs, term, commitIndex)
     if (message === undefined) break
     messages.push(message)
     current = withInflight(current, message, now)
   }
-  return { progress: current, messages, fetchFrom: undefined }
+  return { progress: current, messages, fetchFrom: undefined, needsSnapshot: false }
 }
 
 function mayAppend(progress: Progress, log: Log, settings: RaftSettings): boolean {
   switch (progress.mode) {
     case 'fetch':
+    case 'snapshot':
     case 'down':
       return false
     case 'probe':
@@ -134,8 +144,9 @@ export function withInflight(progress: Progress, message: AppendEntries, now: nu
 export function accepted(progress: Progress, matchIndex: LogIndex, now: number): Progress {
   const match = Math.max(progress.matchIndex, matchIndex)
   const inflight = progress.mode === 'probe' ? [] : progress.inflight.filter((sent) => sent.lastIndex > match)
-  // Entries that are being read from disk for it are no longer what it needs when it has come beyond them.
-  const isFound = progress.mode === 'probe' || (progress.mode === 'fetch' && match >= progress.nextIndex)
+  // Entries that are being read from disk for it, or a snapshot, are no longer what it needs when it has come beyond them.
+  const isWaiting = progress.mode === 'fetch' || progress.mode === 'snapshot'
+  const isFound = progress.mode === 'probe' || (isWaiting && match >= progress.nextIndex)
   return {
     ...progress,
     matchIndex: match,
@@ -156,7 +167,7 @@ export function rejected(progress: Progress, reply: AppendEntriesRejected, log: 
     reply.prevLogIndex <= progress.matchIndex ||
     (progress.mode === 'probe' && reply.prevLogIndex !== progress.nextIndex - 1) ||
     reply.prevLogIndex >= progress.nextIndex
-  if (isStale || progress.mode === 'down') return progress
+  if (isStale || progress.mode === 'down' || progress.mode === 'snapshot') return progress
   return probing({ ...progress, nextIndex: nextAfterRejection(reply, log) })
 }
 
@@ -204,7 +215,7 @@ export function resendIfLost(progress: Progress, settings: RaftSettings, now: nu
 
 /** The transport could not take all that was sent: a probe, but not before the peer has answered a heartbeat. */
 export function dropped(progress: Progress, now: number): Progress {
-  if (progress.mode === 'down' || progress.mode === 'fetch') return progress
+  if (progress.mode !== 'probe' && progress.mode !== 'replicate') return progress
   return { ...resend(progress), inflight: [{ lastIndex: progress.matchIndex, byteLength: 0 }], waitingSince: now }
 }
 

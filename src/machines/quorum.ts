@@ -76,6 +76,8 @@ export function isVoter(configuration: Configuration, id: ServerId): boolean {
 
 /** True when `id` decides alone, so that it need not wait to hear from anyone. */
 export function isSoleVoter(configuration: Configuration, id: ServerId): boolean {
+  // A server that is yet to join knows of no voters at all.
+  if (configuration.voters.length === 0) return false
   return voteResult(configuration, (voter) => (voter === id ? true : undefined)) === 'won'
 }
 

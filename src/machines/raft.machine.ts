@@ -1,3 +1,4 @@
+import { stateIn } from 'xstate'
 import { followReadIndex, recordPersisted } from './appending.js'
 import { candidate } from './candidate.js'
 import { endOf, initialContext, respond, type RaftContext } from './context.js'
@@ -5,9 +6,12 @@ import { NO_EFFECTS, type Answer } from './effects.js'
 import { follower } from './follower.js'
 import { invariant } from './invariant.js'
 import { leader, leaderSetup } from './leader.js'
+import { forgetStore, noteStore } from './leading.js'
+import { leftOutAt } from './membership.js'
 import type { Envelope, Message } from './messages.js'
 import { preCandidate } from './pre-candidate.js'
 import { change, type EventOf } from './setup.js'
+import { answerProgress, compactLog, installSnapshot } from './snapshots.js'
 import type { ServerId } from './types.js'
 import { answerPreVote, answerRequestVote } from './voting.js'
 
@@ -29,7 +33,17 @@ const rootSetup = leaderSetup.extend({
     refuseReadIndex: change('readIndex', refuseReadIndex),
     passRefusal: change('proposeReply', passRefusal),
     passReadIndex: change('readIndexReply', passReadIndex),
+    answerProgress: change('snapshotProgress', answerProgress),
+    installSnapshot: change('snapshotReceived', installSnapshot),
+    compactLog: change('compactLog', compactLog),
+    answerOutsider: change('outsiderCampaigned', answerOutsider),
+    noteLeftOut: change('notMember', noteLeftOut),
+    forwardChange: change('changeRequested', forwardChange),
+    refuseChange: change('changeMembership', refuseChange),
+    passChange: change('changeMembershipReply', passChange),
     recordPersisted: change('persisted', recordPersisted),
+    noteStore: change('peerUp', noteStore),
+    forgetStore: change('peerDown', forgetStore),
     noteTime: change('clock', () => ({})),
     noteSecondLeader: change('appendEntries', (context, event) => noteSecondLeader(context, event.from)),
     recordFailure: change('storageFailed', (_, { reason }) => ({ effects: { ...NO_EFFECTS, notices: [reason] } })),
@@ -37,6 +51,7 @@ const rootSetup = leaderSetup.extend({
   },
   guards: {
     leads: ({ context }) => context.leadership !== undefined,
+    follows: stateIn('#raft.follower'),
   },
 })
 
@@ -70,7 +85,23 @@ export const raftMachine = rootSetup.createMachine({
       { target: '.follower', actions: ['answerHeartbeat', 'persist', 'sendMessages', 'commit'] },
     ],
 
+    installSnapshot: [
+      { guard: 'leads' },
+      { target: '.follower', actions: ['takePiece', 'persist', 'sendMessages', 'workOnSnapshots'] },
+    ],
+    snapshotProgress: { actions: ['answerProgress', 'persist', 'sendMessages'] },
+    // Whoever leads has every committed entry (Leader Completeness), and whoever campaigns hears of it again.
+    snapshotReceived: [
+      { guard: 'follows', actions: ['installSnapshot', 'persist', 'sendMessages', 'commit', 'workOnSnapshots'] },
+      {},
+    ],
+    compactLog: { actions: ['compactLog', 'persist'] },
+    outsiderCampaigned: { actions: ['answerOutsider', 'persist', 'sendMessages'] },
+    notMember: { actions: 'noteLeftOut' },
+
     // A leader handles these itself.
+    changeRequested: { actions: ['forwardChange', 'persist', 'sendMessages', 'answerRequests'] },
+    changeMembership: { actions: ['refuseChange', 'persist', 'sendMessages'] },
     proposals: { actions: ['forwardProposals', 'persist', 'sendMessages', 'answerRequests'] },
     reads: { actions: ['forwardReads', 'persist', 'sendMessages', 'answerRequests'] },
     propose: { actions: ['refuseForwarded', 'persist', 'sendMessages'] },
@@ -79,20 +110,24 @@ export const raftMachine = rootSetup.createMachine({
 
     proposeReply: { actions: ['passRefusal', 'answerRequests'] },
     readIndexReply: { actions: ['passReadIndex', 'commit', 'answerRequests'] },
+    changeMembershipReply: { actions: ['passChange', 'answerRequests'] },
 
     // Late answers, and events that concern only a role which this server no longer has.
     preVoteReply: {},
     requestVoteReply: {},
     appendEntriesReply: {},
     heartbeatReply: {},
+    installSnapshotReply: {},
     timeoutNow: {},
     entriesRead: {},
-    peerUp: {},
-    peerDown: {},
+    peerUp: { actions: 'noteStore' },
+    peerDown: { actions: 'forgetStore' },
     peerDropped: {},
     transferLeadership: {},
     commitAdvanced: {},
     peerMatched: {},
+    roundBegun: {},
+    configurationAppended: {},
     '*': { actions: 'refuseUnknownEvent' },
   },
 })
@@ -130,6 +165,13 @@ function refusalOf(context: RaftContext, message: Message): Message | undefined 
     }
     case 'heartbeat':
       return { type: 'heartbeatReply', term, round: message.round, lastLogIndex: context.log.lastIndex }
+    case 'installSnapshot':
+      return { type: 'installSnapshotReply', term, snapshot: message.snapshot, outcome: 'more', offset: message.offset }
+    case 'changeMembership': {
+      const { nonce, id } = message
+      const refusal = 'this server no longer leads; ask again'
+      return { type: 'changeMembershipReply', term, nonce, id, index: undefined, refusal }
+    }
     case 'propose':
       // A server that led in that term, or later, may have appended this very batch before: then silence, since a
       // refusal would say that it is certainly not proposed.
@@ -201,4 +243,41 @@ function passReadIndex(context: RaftContext, { from, message }: EventOf<'readInd
   const followed = from === context.leaderId ? followReadIndex(context, index) : {}
   const { commits = [] } = followed.effects ?? NO_EFFECTS
   return { ...followed, effects: { ...NO_EFFECTS, commits, answers: [{ type: 'readsReady', nonce, id, index }] } }
+}
+
+/** A caller's change goes to the leader; without one it is refused. */
+function forwardChange(context: RaftContext, event: EventOf<'changeRequested'>): Partial<RaftContext> {
+  const { leaderId, hardState } = context
+  const { nonce, id, change: wanted } = event
+  if (leaderId !== undefined) {
+    const message = { type: 'changeMembership', term: hardState.term, nonce, id, change: wanted } as const
+    return { effects: respond(context, [{ to: leaderId, message }]) }
+  }
+  const refusal = 'no leader is known'
+  const answer: Answer = { type: 'membershipAnswered', nonce, id, index: undefined, reason: 'noLeader', refusal }
+  return { effects: { ...NO_EFFECTS, answers: [answer] } }
+}
+
+function refuseChange(context: RaftContext, { from, message }: EventOf<'changeMembership'>): Partial<RaftContext> {
+  const reply = refusalOf(context, message)
+  return { effects: reply === undefined ? NO_EFFECTS : respond(context, [{ to: from, message: reply }]) }
+}
+
+function passChange(_: RaftContext, { message }: EventOf<'changeMembershipReply'>): Partial<RaftContext> {
+  const { nonce, id, index, refusal } = message
+  const reason = index === undefined ? 'refused' : undefined
+  const answer: Answer = { type: 'membershipAnswered', nonce, id, index, reason, refusal }
+  return { effects: { ...NO_EFFECTS, answers: [answer] } }
+}
+
+/** Tells a server that campaigns in vain that it is no member any more. */
+function answerOutsider(context: RaftContext, { from }: EventOf<'outsiderCampaigned'>): Partial<RaftContext> {
+  const index = leftOutAt(context, from)
+  if (index === undefined) return { effects: NO_EFFECTS }
+  const message = { type: 'notMember', term: context.hardState.term, index } as const
+  return { effects: respond(context, [{ to: from, message }]) }
+}
+
+function noteLeftOut({ campaign }: RaftContext, { message }: EventOf<'notMember'>): Partial<RaftContext> {
+  return { campaign: { ...campaign, leftAt: Math.max(campaign.leftAt, message.index) }, effects: NO_EFFECTS }
 }

@@ -26,6 +26,7 @@ export const raftSetup = typed.extend({
     commit: emit(({ context }) => ({ type: 'commit', commits: context.effects.commits })),
     answerRequests: emit(({ context }) => ({ type: 'answerRequests', answers: context.effects.answers })),
     readEntries: emit(({ context }) => ({ type: 'readEntries', requests: context.effects.reads })),
+    workOnSnapshots: emit(({ context }) => ({ type: 'workOnSnapshots', works: context.effects.snapshots })),
     notify: emit(({ context }) => ({ type: 'notices', texts: context.effects.notices })),
   },
 })

@@ -1,4 +1,5 @@
 import type { RaftContext } from './context.js'
+import { leftOutAt } from './membership.js'
 import type { MessageEvent, RaftEvent } from './events.js'
 import type { Message } from './messages.js'
 
@@ -9,6 +10,17 @@ import type { Message } from './messages.js'
  */
 export function step(context: RaftContext, event: RaftEvent): readonly RaftEvent[] {
   if (!isMessageEvent(event)) return [event]
+  const { message, from } = event
+  const instant = { now: event.now, wallTime: event.wallTime }
+  // Whoever was left out may have raised its term in vain.
+  if (message.type === 'notMember') return [event]
+  if (isCampaign(message) && leftOutAt(context, from) !== undefined) {
+    return [{ ...instant, type: 'outsiderCampaigned', from }, ...settle(context, event)]
+  }
+  return settle(context, event)
+}
+
+function settle(context: RaftContext, event: RaftEvent & MessageEvent): readonly RaftEvent[] {
   const { message, from } = event
   const { term } = context.hardState
   const instant = { now: event.now, wallTime: event.wallTime }
@@ -50,6 +62,8 @@ function isRequest(message: Message): boolean {
     case 'heartbeat':
     case 'readIndex':
     case 'propose':
+    case 'installSnapshot':
+    case 'changeMembership':
       return true
     default:
       return false

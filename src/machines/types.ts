@@ -18,6 +18,8 @@ export interface Member {
   readonly address: string
   /** The random id of its data directory, once known: a wiped disk under an old id shows here. */
   readonly storeId?: string
+  /** Of a learner: the leader makes it a voter once it has caught up. */
+  readonly promotable?: boolean
 }
 
 /**
@@ -61,6 +63,18 @@ export interface Boundary {
   readonly clusterTime: number
   /** The configuration as of `index`. */
   readonly configuration: Configuration
+}
+
+/**
+ * Names one snapshot: two that agree in all of this have the same bytes, wherever they were taken. The index is that of
+ * the last entry it covers.
+ */
+export interface SnapshotId {
+  readonly index: LogIndex
+  readonly term: Term
+  /** Of the whole file. */
+  readonly byteLength: number
+  readonly checksum: number
 }
 
 /** CRC-32 (IEEE), continued from `seed` (default 0). Pure; Node passes zlib's, a browser the one in checksum.ts. */

@@ -9,7 +9,11 @@ import type { HardState, ServerId } from './types.js'
 /** An election timeout in [T, 2T), drawn anew for every wait (§5.2). */
 export function drawTimeout({ chance, settings }: RaftContext): Pick<RaftContext, 'chance'> {
   const drawn = draw(chance.state)
-  return { chance: { state: drawn.state, electionTimeoutMs: settings.electionTimeoutMs * (1 + drawn.value) } }
+  const { electionTimeoutMs, electionPriority: priority } = settings
+  // A preference keeps to one end of [T, 2T), never beyond it: no server waits for another that may be dead.
+  const width = 1 - Math.abs(priority) / 2
+  const value = (priority < 0 ? 1 - width : 0) + width * drawn.value
+  return { chance: { state: drawn.state, electionTimeoutMs: electionTimeoutMs * (1 + value) } }
 }
 
 /** Asks who would vote for this server, without raising its term (thesis §9.6). Reveals nothing that is not durable. */

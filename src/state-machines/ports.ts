@@ -14,8 +14,21 @@ export interface StateMachine<Command, Result> {
   apply(batch: CommittedBatch): readonly Result[]
   /** The whole state as of the last batch, in chunks. Later `apply` calls must not change what the iterator yields. */
   snapshot(): Iterable<Uint8Array>
-  /** Replaces the whole state by that of a snapshot. Throws on bytes that no snapshot of this kind could hold. */
-  restore(chunks: Iterable<Uint8Array>): void
+  /** Begins to replace the whole state by that of a snapshot, whose bytes go into the sink. */
+  restore(): SnapshotSink
+}
+
+/**
+ * Takes in a snapshot, a chunk at a time and however its bytes are cut. Until `end` the machine goes on with the state
+ * it has. A throw says that no snapshot of this kind could hold such bytes: the sink is done, the old state stays.
+ */
+export interface SnapshotSink {
+  /** The next bytes: the caller's again as soon as this returns. */
+  write(chunk: Uint8Array): void
+  /** Replaces the state, at once and whole. Throws when the snapshot is not complete. */
+  end(): void
+  /** Lets go of what was written. Nothing has changed. May be called after `end` or a throw, and does nothing then. */
+  abandon(): void
 }
 
 /** How a command becomes the bytes of an entry. */

@@ -35,6 +35,11 @@ type Operation =
  */
 const inUse = new Set<string>()
 
+/** Whether LevelDB has the directory, by its real path, open in this process. */
+export function isOpenHere(directory: string): boolean {
+  return inUse.has(directory)
+}
+
 /** Records in LevelDB (`<directory>/log`), the watermark in a file beside it (`<directory>/watermark`). */
 export class LevelDisk implements RecordDisk {
   readonly name: string

@@ -81,9 +81,10 @@ function parseHardState(value: unknown): HardState | undefined {
   return votedFor === undefined || isCount(votedFor) ? { term, votedFor, promiseMs } : undefined
 }
 
-function parseBoundary(value: unknown): Boundary | undefined {
+/** Checks that `value`, from disk, is a boundary. */
+export function parseBoundary(value: unknown): Boundary | undefined {
   const { index, term, checksum, clusterTime, configuration } = asObject(value) ?? {}
-  const parsed = parseConfiguration(configuration)
+  const parsed = parseConfiguration(configuration, index === 0 ? 0 : 1)
   if (!isCount(index) || !isCount(term) || !isCount(checksum) || typeof clusterTime !== 'number') return undefined
   return 'malformed' in parsed ? undefined : { index, term, checksum, clusterTime, configuration: parsed }
 }

@@ -4,7 +4,16 @@ export type { Incarnation, SimulatedServer } from './simulation/simulated-server
 export { VirtualWorld } from './simulation/virtual-world.js'
 export { Violation } from './simulation/violation.js'
 export { Dice } from './simulation/dice.js'
-export { describeFault, FAULT_KINDS, type Fault, type FaultKind, type Target } from './simulation/faults.js'
+export {
+  CHANGE_KINDS,
+  describeFault,
+  FAULT_KINDS,
+  STEADY_KINDS,
+  type Fault,
+  type FaultKind,
+  type Target,
+} from './simulation/faults.js'
+export type { Changes } from './simulation/change-plan.js'
 export { drawFault, drawPlan, type PlannedFault, type PlanOptions, type RunPlan } from './simulation/fault-plan.js'
 export { Nemesis, type NemesisOptions } from './simulation/nemesis.js'
 export { KvScenario, type KvScenarioOptions, type StoryLine } from './simulation/kv-scenario.js'
@@ -46,8 +55,15 @@ export { stateMachineSuite, type StateMachineCheck, type StateMachineSubject } f
 export { transportSuite, type TransportClaim, type TransportSubject } from './transport-suite.js'
 export { logStoreSuite, type LogStoreClaim, type LogStorePlace, type LogStoreSubject } from './log-store-suite.js'
 export { hardStateSuite } from './hard-state-suite.js'
+export {
+  snapshotStoreSuite,
+  type SnapshotStoreClaim,
+  type SnapshotStorePlace,
+  type SnapshotStoreSubject,
+} from './snapshot-store-suite.js'
 
 export { seededRandom, type Clock, type Random } from '../machines/time-and-chance.js'
 export { MemoryNetwork } from '../transport/memory-network.js'
 export type { Cut, LinkFaults } from '../transport/link-faults.js'
 export { MemoryDisk, MemoryLogStore, type CrashOptions } from '../storage/memory-log-store.js'
+export { MemorySnapshotDisk, MemorySnapshotStore } from '../storage/memory-snapshot-store.js'

@@ -21,6 +21,7 @@ export interface StateMachineSubject<Command, Result> {
 const COMMANDS = 200
 const SEEDS = [1, 2, 3] as const
 const BATCHES_MAX = 17
+const PIECE_BYTES_MAX = 100
 const GUARD = 0xee
 
 /**
@@ -43,7 +44,10 @@ export function stateMachineSuite<Command, Result>(
     ["a snapshot's chunks may change once they are yielded", chunksAreCopies],
     ['a restored machine goes on as the original does', restoredGoesOn],
     ['restoring replaces what was there', restoringReplaces],
-    ['restored chunks may change afterwards', restoredChunksMayChange],
+    ["a sink's chunks may change as soon as they are written", restoredChunksMayChange],
+    ['a snapshot is restored however its bytes are cut', cutSnapshotIsRestored],
+    ['until the end of a restore the old state goes on', oldStateGoesOnUntilEnd],
+    ['a restore that is abandoned or incomplete changes nothing', unfinishedRestoreChangesNothing],
   ]
   return claims.map(([name, claim]) => ({
     name,
@@ -196,19 +200,19 @@ function restoredGoesOn<Command, Result>(trial: Trial<Command, Result>): void {
   const [original, restored] = [trial.create(), trial.create()]
   const [early, late] = halvesOf(batchesOf(trial))
   early.forEach((batch) => original.apply(batch))
-  restored.restore(original.snapshot())
+  restoreFrom(restored, original.snapshot())
   expectSameFuture(original, restored, late, trial)
 }
 
 function restoringReplaces<Command, Result>(trial: Trial<Command, Result>): void {
   const [original, restored, empty] = [trial.create(), trial.create(), trial.create()]
   const [early, late] = halvesOf(batchesOf(trial))
-  restored.restore(empty.snapshot())
+  restoreFrom(restored, empty.snapshot())
   batchesOf(trial).forEach((batch) => restored.apply(batch))
   early.forEach((batch) => original.apply(batch))
-  restored.restore(original.snapshot())
+  restoreFrom(restored, original.snapshot())
   expectSameFuture(original, restored, late, trial)
-  restored.restore(empty.snapshot())
+  restoreFrom(restored, empty.snapshot())
   expectSameFuture(empty, restored, early, trial)
 }
 
@@ -216,10 +220,80 @@ function restoredChunksMayChange<Command, Result>(trial: Trial<Command, Result>)
   const [original, restored] = [trial.create(), trial.create()]
   const [early, late] = halvesOf(batchesOf(trial))
   early.forEach((batch) => original.apply(batch))
-  const chunks = [...original.snapshot()].map((chunk) => likeNodeBuffer(Uint8Array.from(chunk)))
-  restored.restore(chunks)
-  chunks.forEach((chunk) => chunk.fill(GUARD))
+  const sink = restored.restore()
+  for (const chunk of original.snapshot()) {
+    const reused = likeNodeBuffer(Uint8Array.from(chunk))
+    sink.write(reused)
+    reused.fill(GUARD)
+  }
+  sink.end()
   expectSameFuture(original, restored, late, trial)
+}
+
+function cutSnapshotIsRestored<Command, Result>(trial: Trial<Command, Result>): void {
+  const [original, restored] = [trial.create(), trial.create()]
+  const [early, late] = halvesOf(batchesOf(trial))
+  early.forEach((batch) => original.apply(batch))
+  const whole = wholeOf(original)
+  const sink = restored.restore()
+  for (let at = 0; at < whole.length;) {
+    const size = trial.random.uint32() % PIECE_BYTES_MAX
+    sink.write(whole.slice(at, at + size))
+    at += size
+  }
+  sink.end()
+  expectSameFuture(original, restored, late, trial)
+}
+
+function oldStateGoesOnUntilEnd<Command, Result>(trial: Trial<Command, Result>): void {
+  const [original, machine, twin] = [trial.create(), trial.create(), trial.create()]
+  const [early, late] = halvesOf(batchesOf(trial))
+  early.forEach((batch) => original.apply(batch))
+  const sink = machine.restore()
+  for (const chunk of original.snapshot()) sink.write(chunk)
+  expectSameFuture(twin, machine, early, trial)
+  expectSame(wholeOf(machine), wholeOf(twin), trial, 'a snapshot taken during a restore differs')
+  sink.end()
+  expectSameFuture(original, machine, late, trial)
+}
+
+function unfinishedRestoreChangesNothing<Command, Result>(trial: Trial<Command, Result>): void {
+  const [original, machine, twin] = [trial.create(), trial.create(), trial.create()]
+  const [early, late] = halvesOf(batchesOf(trial))
+  early.forEach((batch) => original.apply(batch))
+  late.forEach((batch) => [machine, twin].forEach((each) => each.apply(batch)))
+  const abandoned = machine.restore()
+  for (const chunk of original.snapshot()) abandoned.write(chunk)
+  abandoned.abandon()
+  abandoned.abandon()
+  const cutShort = machine.restore()
+  const whole = wholeOf(original)
+  expectThat(
+    throws(() => {
+      cutShort.write(whole.slice(0, -1))
+      cutShort.end()
+    }),
+    trial,
+    'a snapshot without its last byte was taken for a whole one',
+  )
+  cutShort.abandon()
+  expectSame(wholeOf(machine), wholeOf(twin), trial, 'snapshots differ')
+  expectSameFuture(twin, machine, early, trial)
+}
+
+function restoreFrom<Command, Result>(machine: StateMachine<Command, Result>, chunks: Iterable<Uint8Array>): void {
+  const sink = machine.restore()
+  for (const chunk of chunks) sink.write(chunk)
+  sink.end()
+}
+
+function throws(act: () => void): boolean {
+  try {
+    act()
+    return false
+  } catch {
+    return true
+  }
 }
 
 function expectSameFuture<Command, Result>(

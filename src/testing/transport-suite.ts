@@ -1,176 +1,34 @@
-import { ENTRY_HEADER_BYTES, RUN_HEADER_BYTES, sealRun, type EntryRun } from '../machines/entry-run.js'
-import { crc32 } from '../machines/checksum.js'
-import type { AppendEntries, Heartbeat, Message, Propose } from '../machines/messages.js'
-import type { ServerId } from '../machines/types.js'
-import type { Peer, Transport, TransportHandler, TransportIdentity } from '../transport/ports.js'
+import {
+  append,
+  connected,
+  heartbeat,
+  introduce,
+  must,
+  pair,
+  pattern,
+  piece,
+  propose,
+  run,
+  sameBytes,
+  started,
+  stopped,
+  Server,
+  SNAPSHOT,
+} from './transport-subject.js'
+import type { InstallSnapshot } from '../machines/messages.js'
+import { joining } from './transport-joining.js'
+import type { TransportClaim, TransportSubject } from './transport-subject.js'
 
-/** What the suite needs to try a transport: a network of its own, on which servers come and go. */
-export interface TransportSubject {
-  /** A new transport for server `id`, which will be found where an earlier one of the same id was. */
-  create(id: ServerId): Transport
-  /** Where the peers find server `id`, whose transport has started. */
-  address(id: ServerId): string
-  /** Lets time pass until `condition` holds. Rejects with `claim` when it does not within some seconds. */
-  until(condition: () => boolean, claim: string): Promise<void>
-  /** Lets time pass long enough for anything under way to arrive. */
-  settle(): Promise<void>
-}
-
-/** One thing that every transport does. `check` rejects when the subject does not. */
-export interface TransportClaim {
-  readonly name: string
-  check(subject: TransportSubject): Promise<void>
-}
-
-type Told = Partial<Omit<TransportIdentity, 'id'>>
-
-/** A server as the suite plays it: a transport, and everything it told. */
-class Server implements TransportHandler {
-  readonly id: ServerId
-  readonly transport: Transport
-  readonly identity: TransportIdentity
-  readonly received: { readonly from: ServerId; readonly message: Message }[] = []
-  readonly notices: string[] = []
-  readonly history: string[] = []
-  readonly up = new Map<ServerId, number>()
-  readonly dropped: ServerId[] = []
-  onMessage: (from: ServerId, message: Message) => void = () => undefined
-  calledInsideSend = false
-  #sending = false
-
-  constructor(subject: TransportSubject, id: ServerId, told: Told = {}) {
-    this.id = id
-    this.transport = subject.create(id)
-    this.identity = { id, clusterId: 'cluster', storeId: `store of ${id}`, nonce: id * 1000, ...told }
-  }
-
-  send(to: ServerId, message: Message): void {
-    this.#sending = true
-    this.transport.send(to, message)
-    this.#sending = false
-  }
-
-  message(from: ServerId, message: Message): void {
-    this.#called(`message from ${from}`)
-    this.received.push({ from, message })
-    this.onMessage(from, message)
-  }
-
-  peerUp(peer: ServerId, nonce: number): void {
-    this.#called(`up ${peer} ${nonce}`)
-    this.up.set(peer, nonce)
-  }
-
-  peerDown(peer: ServerId): void {
-    this.#called(`down ${peer}`)
-    this.up.delete(peer)
-  }
-
-  peerDropped(peer: ServerId): void {
-    this.#called(`dropped ${peer}`)
-    this.dropped.push(peer)
-  }
-
-  notice(text: string): void {
-    this.#called(text)
-    this.notices.push(text)
-  }
-
-  #called(what: string): void {
-    this.calledInsideSend ||= this.#sending
-    this.history.push(what)
-  }
-}
-
-async function started(subject: TransportSubject, ...servers: readonly Server[]): Promise<void> {
-  const outcomes: (Error | undefined)[] = []
-  for (const server of servers) server.transport.start(server.identity, server, (error) => outcomes.push(error))
-  await subject.until(() => outcomes.length === servers.length, 'every transport starts')
-  must(
-    outcomes.every((error) => error === undefined),
-    'no transport fails to start',
-    outcomes.map((error) => error?.message),
-  )
-}
-
-function introduce(subject: TransportSubject, ...servers: readonly Server[]): void {
-  const peers = servers.map(({ id }): Peer => ({ id, address: subject.address(id) }))
-  for (const server of servers) server.transport.setPeers(peers)
-}
-
-/** Servers that run, know one another, and see one another up. */
-async function connected(subject: TransportSubject, ...servers: readonly Server[]): Promise<void> {
-  await started(subject, ...servers)
-  introduce(subject, ...servers)
-  await subject.until(() => servers.every((server) => server.up.size === servers.length - 1), 'peers come up')
-}
-
-async function stopped(subject: TransportSubject, ...servers: readonly Server[]): Promise<void> {
-  let calls = 0
-  for (const server of servers) server.transport.stop(() => calls++)
-  await subject.until(() => calls === servers.length, 'stop calls back')
-}
-
-async function pair(subject: TransportSubject): Promise<[Server, Server]> {
-  const servers: [Server, Server] = [new Server(subject, 1), new Server(subject, 2)]
-  await connected(subject, ...servers)
-  return servers
-}
-
-function heartbeat(round: number): Heartbeat {
-  return { type: 'heartbeat', term: 1, round, commitIndex: 0, promiseMs: 150 }
-}
-
-function append(runs: readonly EntryRun[], prevLogIndex = 0): AppendEntries {
-  return { type: 'appendEntries', term: 1, prevLogIndex, prevLogTerm: prevLogIndex && 1, commitIndex: 0, runs }
-}
-
-function commandBytes(payload: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(RUN_HEADER_BYTES + ENTRY_HEADER_BYTES + payload.length)
-  new DataView(bytes.buffer).setUint32(RUN_HEADER_BYTES, payload.length)
-  bytes.set(payload, RUN_HEADER_BYTES + ENTRY_HEADER_BYTES)
-  return bytes
-}
-
-function run(firstIndex: number, payload: Uint8Array): EntryRun {
-  const origin = { server: 1, nonce: 7, batch: 1 }
-  const spec = {
-    kind: 'command',
-    term: 1,
-    firstIndex,
-    count: 1,
-    previousChecksum: 5,
-    clusterTime: 9,
-    wallTime: 9,
-    origin,
-  }
-  return sealRun(commandBytes(payload), { ...spec, kind: 'command' }, crc32)
-}
-
-function propose(batch: number, payload: Uint8Array): Propose {
-  return { type: 'propose', term: 1, nonce: 3, batch, count: 1, bytes: commandBytes(payload) }
-}
-
-/** Bytes that a swapped or lost part would show in. */
-function pattern(length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, at) => (at * 31 + (at >>> 8)) & 0xff)
-}
-
-function must(holds: boolean, claim: string, found?: unknown): void {
-  if (!holds) throw new Error(found === undefined ? claim : `${claim}; found ${JSON.stringify(found)}`)
-}
-
-function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, at) => byte === right[at])
-}
+export type { TransportClaim, TransportSubject } from './transport-subject.js'
 
 const connections: readonly TransportClaim[] = [
   {
-    name: 'reports a peer up, with the nonce of its start',
+    name: 'reports a peer up, with the nonce of its start and its data directory',
     async check(subject) {
       const [one, two] = await pair(subject)
       must(one.up.get(2) === two.identity.nonce, 'one knows the nonce of two', one.history)
       must(two.up.get(1) === one.identity.nonce, 'two knows the nonce of one', two.history)
+      must(one.storeIds.get(2) === 'store of 2', 'one knows the data directory of two', one.history)
     },
   },
   {
@@ -211,6 +69,34 @@ const connections: readonly TransportClaim[] = [
       one.send(2, heartbeat(2))
       await subject.settle()
       must(one.received.length === 0 && two.received.length === 0, 'nothing passes', [one.received, two.received])
+    },
+  },
+  {
+    name: 'takes a peer in and lets one go while messages pass between the others',
+    async check(subject) {
+      const [one, two, three] = [new Server(subject, 1), new Server(subject, 2), new Server(subject, 3)]
+      await connected(subject, one, two)
+      await started(subject, three)
+      let round = 0
+      const passes = async (claim: string): Promise<void> => {
+        for (let at = 0; at < 20; at++) one.send(2, heartbeat(round++))
+        await subject.until(() => two.received.length === round, claim)
+      }
+      one.send(2, heartbeat(round++))
+      introduce(subject, one, two, three)
+      await passes('messages pass while a peer comes')
+      await subject.until(() => [one, two, three].every(({ up }) => up.size === 2), 'the new peer is up everywhere')
+      three.send(1, heartbeat(1))
+      await subject.until(() => one.received.length === 1, 'the new peer is heard')
+      one.send(2, heartbeat(round++))
+      introduce(subject, one, two)
+      await passes('messages pass while a peer goes')
+      await subject.until(() => three.up.size === 0 && !one.up.has(3) && !two.up.has(3), 'it is cut off both ways')
+      three.send(1, heartbeat(2))
+      await passes('messages pass when it is gone')
+      const rounds = two.received.flatMap(({ message }) => (message.type === 'heartbeat' ? [message.round] : []))
+      must(rounds.length === round && rounds.every((one, at) => one === at), 'nothing between the two was lost', rounds)
+      must(one.received.length === 1, 'the one that went is heard no more', one.received)
     },
   },
   {
@@ -277,6 +163,46 @@ const delivery: readonly TransportClaim[] = [
         message.type,
       )
       must(message.type === 'propose' && sameBytes(message.bytes, sent.bytes), 'its bytes are the same')
+    },
+  },
+  {
+    name: 'delivers a snapshot piece by piece, in order, and what is said about it',
+    async check(subject) {
+      const [one, two] = await pair(subject)
+      const bytes = pattern(3000)
+      await subject.until(() => {
+        one.send(2, piece(0, new Uint8Array()))
+        return two.received.length > 0
+      }, 'an offer arrives')
+      for (let at = 0; at < 3000; at += 1000) one.send(2, piece(at, bytes.subarray(at, at + 1000)))
+      const pieces: InstallSnapshot[] = []
+      await subject.until(() => {
+        for (const { message } of two.received.splice(0)) {
+          if (message.type === 'installSnapshot' && message.bytes.length > 0) pieces.push(message)
+        }
+        return pieces.length === 3
+      }, 'all pieces arrive')
+      must(
+        pieces.every(
+          (one, at) => one.offset === at * 1000 && sameBytes(one.bytes, bytes.subarray(at * 1000, at * 1000 + 1000)),
+        ),
+        'each as it was sent',
+      )
+      two.send(1, { type: 'installSnapshotReply', term: 1, snapshot: SNAPSHOT, outcome: 'more', offset: 3000 })
+      await subject.until(() => one.received[0]?.message.type === 'installSnapshotReply', 'the reply arrives')
+    },
+  },
+  {
+    name: 'does not report a peer dropped for a piece of a snapshot: whoever streams it sends it again',
+    async check(subject) {
+      const [one, two] = await pair(subject)
+      await stopped(subject, two)
+      await subject.until(() => !one.up.has(2), 'the peer is down')
+      one.dropped.length = 0
+      one.send(2, piece(0, pattern(10)))
+      one.send(9, piece(0, pattern(10)))
+      await subject.settle()
+      must(one.dropped.length === 0, 'nothing is reported', one.dropped)
     },
   },
   {
@@ -391,4 +317,4 @@ const strangers: readonly TransportClaim[] = [
 ]
 
 /** Every claim of the transport port. A transport passes when each `check`, on a subject of its own, resolves. */
-export const transportSuite: readonly TransportClaim[] = [...connections, ...delivery, ...strangers]
+export const transportSuite: readonly TransportClaim[] = [...connections, ...delivery, ...strangers, ...joining]

@@ -1,14 +1,26 @@
-import { decodeRun, faultOfCommands, type EntryRun, type Malformed } from '../machines/entry-run.js'
+import type { Malformed } from '../machines/entry-run.js'
 import { unreachable } from '../machines/invariant.js'
-import type { AppendEntries, AppendEntriesReply, Message, MessageType, Propose } from '../machines/messages.js'
-import type { Checksum } from '../machines/types.js'
+import type { AppendEntriesReply, Message, MessageType } from '../machines/messages.js'
+import type { Checksum, SnapshotId } from '../machines/types.js'
+import {
+  bodyOf,
+  readAppendEntries,
+  readChangeMembership,
+  readChangeMembershipReply,
+  readInstallSnapshot,
+  readPropose,
+  readSnapshotId,
+  sealOf,
+} from './frame-bodies.js'
 import { packHeader, unpackHeader, type HeaderField } from './frame-header.js'
 import { bytesOf, type FrameLimits } from './frame-limits.js'
 import { HeaderReader } from './header-reader.js'
+import { PROTOCOL_VERSIONS, versionOf } from './protocol-versions.js'
 
 /**
  * A frame is one message in parts: the header [format, group, type, fields…], then the bytes of each run, or those of a
- * proposal, as they lie in memory. Runs carry their own checksums, a proposal's is in the header.
+ * proposal or a piece of a snapshot, as they lie in memory, or what a header cannot hold. Runs carry their own checksums,
+ * the checksum of any other part is in the header.
  */
 const FRAME_FORMAT = 1
 
@@ -27,22 +39,26 @@ const TYPES: readonly MessageType[] = [
   'readIndexReply',
   'propose',
   'proposeReply',
+  'installSnapshot',
+  'installSnapshotReply',
+  'changeMembership',
+  'changeMembershipReply',
+  'notMember',
 ]
 const TYPE_NUMBERS = new Map(TYPES.map((type, number) => [type, number]))
 const REFUSALS = ['notLeader', 'busy'] as const
+const OUTCOMES = ['more', 'installed', 'refused'] as const
 const NO_PARTS: readonly Uint8Array[] = []
 
 /** The parts of `message`'s frame. The header is new, the rest are the message's own bytes, uncopied. */
 export function encodeMessage(message: Message, checksum: Checksum): Uint8Array[] {
+  const body = bodyOf(message)
   const header: HeaderField[] = [FRAME_FORMAT, 0, TYPE_NUMBERS.get(message.type)!, message.term]
-  writeFields(header, message, checksum)
-  const parts = [packHeader(header, checksum)]
-  if (message.type === 'appendEntries') for (const run of message.runs) parts.push(run.bytes)
-  if (message.type === 'propose') parts.push(message.bytes)
-  return parts
+  writeFields(header, message, body, checksum)
+  return [packHeader(header, checksum), ...body]
 }
 
-function writeFields(header: HeaderField[], message: Message, checksum: Checksum): void {
+function writeFields(header: HeaderField[], message: Message, body: readonly Uint8Array[], checksum: Checksum): void {
   switch (message.type) {
     case 'preVote':
       header.push(message.lastLogIndex, message.lastLogTerm)
@@ -81,19 +97,39 @@ function writeFields(header: HeaderField[], message: Message, checksum: Checksum
     case 'proposeReply':
       header.push(message.nonce, message.batch, REFUSALS.indexOf(message.refused))
       return
+    case 'installSnapshot':
+      header.push(...fieldsOf(message.snapshot), message.offset, ...sealOf(body, checksum))
+      return
+    case 'installSnapshotReply':
+      header.push(...fieldsOf(message.snapshot), OUTCOMES.indexOf(message.outcome), message.offset)
+      return
+    case 'changeMembership':
+      header.push(message.nonce, message.id, ...sealOf(body, checksum))
+      return
+    case 'changeMembershipReply':
+      header.push(message.nonce, message.id, message.index ?? null, ...sealOf(body, checksum))
+      return
+    case 'notMember':
+      header.push(message.index)
+      return
     default:
       unreachable(message)
   }
 }
 
+function fieldsOf({ index, term, byteLength, checksum }: SnapshotId): HeaderField[] {
+  return [index, term, byteLength, checksum]
+}
+
 /**
- * Reads one frame, whatever the bytes: a valid message, or why it is none. Never throws. Runs and proposals are views
- * of `parts`.
+ * Reads one frame, whatever the bytes: a valid message of the protocol `version`, or why it is none. Never throws. Runs,
+ * proposals and pieces of snapshots are views of `parts`.
  */
 export function decodeMessage(
   parts: readonly Uint8Array[],
   limits: FrameLimits,
   checksum: Checksum,
+  version = PROTOCOL_VERSIONS.max,
 ): Message | Malformed {
   const header = parts[0]
   if (header === undefined) return { malformed: 'a frame without a header' }
@@ -113,10 +149,16 @@ export function decodeMessage(
   const number = read.integer('message type')
   const type = TYPES[number]
   if (type === undefined) return { malformed: `message type ${number} is not known here` }
+  if (versionOf(type) > version) return { malformed: `${type} is no message of protocol version ${version}` }
   const body = parts.length === 1 ? NO_PARTS : parts.slice(1)
   const message = readMessage(type, read, body, limits, checksum)
   return read.fault === undefined ? message : { malformed: `${type}: ${read.fault}` }
 }
+
+type BodilessType = Exclude<
+  MessageType,
+  'appendEntries' | 'propose' | 'installSnapshot' | 'changeMembership' | 'changeMembershipReply'
+>
 
 function readMessage(
   type: MessageType,
@@ -130,13 +172,19 @@ function readMessage(
       return readAppendEntries(read, body, limits, checksum)
     case 'propose':
       return readPropose(read, body, checksum)
+    case 'installSnapshot':
+      return readInstallSnapshot(read, body, checksum)
+    case 'changeMembership':
+      return readChangeMembership(read, body, checksum)
+    case 'changeMembershipReply':
+      return readChangeMembershipReply(read, body, checksum)
     default:
       if (body.length !== 0) read.refuse(`${body.length} parts too many`)
       return readBodiless(type, read)
   }
 }
 
-function readBodiless(type: Exclude<MessageType, 'appendEntries' | 'propose'>, read: HeaderReader): Message {
+function readBodiless(type: BodilessType, read: HeaderReader): Message {
   // A reply may come from a server that has not seen its first term yet.
   const isReply = type.endsWith('Reply')
   const term = read.integer('term', isReply ? 0 : 1)
@@ -173,6 +221,13 @@ function readBodiless(type: Exclude<MessageType, 'appendEntries' | 'propose'>, r
       const batch = read.integer('batch')
       return { type, term, nonce, batch, refused: REFUSALS[read.integer('refused', 0, REFUSALS.length - 1)]! }
     }
+    case 'installSnapshotReply': {
+      const snapshot = readSnapshotId(read)
+      const outcome = OUTCOMES[read.integer('outcome', 0, OUTCOMES.length - 1)]!
+      return { type, term, snapshot, outcome, offset: read.integer('offset', 0, snapshot.byteLength) }
+    }
+    case 'notMember':
+      return { type, term, index: read.integer('index') }
     default:
       return unreachable(type)
   }
@@ -189,61 +244,4 @@ function readAppendEntriesReply(read: HeaderReader, term: number): AppendEntries
     conflictTerm: read.integer('conflictTerm'),
     conflictIndex: read.integer('conflictIndex', 1),
   }
-}
-
-function readAppendEntries(
-  read: HeaderReader,
-  body: readonly Uint8Array[],
-  limits: FrameLimits,
-  checksum: Checksum,
-): AppendEntries {
-  const term = read.integer('term', 1)
-  const prev = read.position('prevLog', term)
-  const commitIndex = read.integer('commitIndex')
-  const count = read.integer('number of runs', 0, limits.runsMax)
-  if (count !== body.length) read.refuse(`${count} runs in ${body.length} parts`)
-  const runs: EntryRun[] = []
-  for (let at = 0; at < body.length && read.fault === undefined; at++) {
-    const run = decodeRun(body[at]!, checksum)
-    if ('malformed' in run) read.refuse(run.malformed)
-    else {
-      const fault = faultOfPlace(run, runs[at - 1], prev, term)
-      if (fault !== undefined) read.refuse(fault)
-      runs.push(run)
-    }
-  }
-  return { type: 'appendEntries', term, prevLogIndex: prev.index, prevLogTerm: prev.term, commitIndex, runs }
-}
-
-/** Why `run` cannot follow `previous`, or the entry at prevLogIndex, in a message of `term`. */
-function faultOfPlace(
-  run: EntryRun,
-  previous: EntryRun | undefined,
-  prev: { readonly index: number; readonly term: number },
-  term: number,
-): string | undefined {
-  const expected = (previous?.lastIndex ?? prev.index) + 1
-  if (run.firstIndex !== expected) return `a run begins at ${run.firstIndex} where ${expected} comes next`
-  const termMin = previous?.term ?? prev.term
-  if (run.term < termMin) return `a run of term ${run.term} after one of term ${termMin}`
-  if (run.term > term) return `a run of term ${run.term} in a message of term ${term}`
-  if (previous !== undefined && run.previousChecksum !== previous.checksum) {
-    return `the run at ${run.firstIndex} is not chained to the run before it`
-  }
-  return undefined
-}
-
-function readPropose(read: HeaderReader, body: readonly Uint8Array[], checksum: Checksum): Propose {
-  const term = read.integer('term', 1)
-  const nonce = read.uint32('nonce')
-  const batch = read.integer('batch')
-  const count = read.uint32('count', 1)
-  const sum = read.uint32('checksum')
-  const bytes = body[0] ?? new Uint8Array()
-  if (body.length !== 1) read.refuse(`a proposal in ${body.length} parts`)
-  else if (read.fault === undefined) {
-    const fault = sum === checksum(bytes) ? faultOfCommands(bytes, count) : 'a proposal does not match its checksum'
-    if (fault !== undefined) read.refuse(fault)
-  }
-  return { type: 'propose', term, nonce, batch, count, bytes }
 }

@@ -1,24 +1,30 @@
-import { SERVER_ID_MAX, type ServerId } from '../machines/types.js'
 import type { Malformed } from '../machines/entry-run.js'
 import type { MessageType } from '../machines/messages.js'
+import type { ServerId } from '../machines/types.js'
+import { readJoin, type Join } from './join.js'
+import { isName, isServerId, isUint32, parseObject, printable } from './json-fields.js'
 import type { Peer, TransportIdentity } from './ports.js'
+import { agreedVersion, faultOfVersions, PROTOCOL_VERSIONS, SNAPSHOT_VERSION } from './protocol-versions.js'
+import type { ProtocolVersions } from './protocol-versions.js'
 
 /**
  * Before any frame, the dialler says who it is and whom it expects (`Hello`), and the acceptor answers who it is
  * (`Welcome`) or why not (`Refusal`). Both judge. A dialler sends frames only once welcomed, so that frames always come
  * from a server that was alive at the handshake: bytes left in a socket by an earlier incarnation hold none.
  */
-export const PROTOCOL_VERSION = 1
+
 /** Text above this is no handshake. */
 export const HANDSHAKE_BYTES_MAX = 4096
-/** Names of clusters and data directories end up in logs and messages: no control characters, and not long. */
-const NAME = /^\P{C}{1,256}$/u
 
-/** `control`: heartbeats, votes, replies, reads. `log`: entries and proposals, so that bulk delays no heartbeat. */
-export type Channel = 'control' | 'log'
-export const CHANNELS: readonly Channel[] = ['control', 'log']
+/**
+ * `control`: heartbeats, votes, replies, reads. `log`: entries and proposals, so that bulk delays no heartbeat.
+ * `snapshot`: pieces of snapshots, so that they delay neither.
+ */
+export type Channel = 'control' | 'log' | 'snapshot'
+const CHANNELS: readonly Channel[] = ['control', 'log', 'snapshot']
 
 export function channelOf(type: MessageType): Channel {
+  if (type === 'installSnapshot') return 'snapshot'
   return type === 'appendEntries' || type === 'propose' ? 'log' : 'control'
 }
 
@@ -51,13 +57,18 @@ export interface Refusal {
   readonly reason: string
 }
 
-export function helloOf(identity: TransportIdentity, to: ServerId, channel: Channel): Hello {
-  const versions = { versionMin: PROTOCOL_VERSION, versionMax: PROTOCOL_VERSION }
-  return { kind: 'hello', ...versions, ...introductionOf(identity), to, channel }
+export function helloOf(
+  identity: TransportIdentity,
+  to: ServerId,
+  channel: Channel,
+  versions: ProtocolVersions = PROTOCOL_VERSIONS,
+): Hello {
+  const { min: versionMin, max: versionMax } = versions
+  return { kind: 'hello', versionMin, versionMax, ...introductionOf(identity), to, channel }
 }
 
-export function welcomeOf(identity: TransportIdentity): Welcome {
-  return { kind: 'welcome', version: PROTOCOL_VERSION, ...introductionOf(identity) }
+export function welcomeOf(identity: TransportIdentity, version: number): Welcome {
+  return { kind: 'welcome', version, ...introductionOf(identity) }
 }
 
 function introductionOf(identity: TransportIdentity): Introduction {
@@ -65,24 +76,45 @@ function introductionOf(identity: TransportIdentity): Introduction {
   return { id, clusterId: clusterId ?? null, storeId, nonce }
 }
 
-/** Why the server `own` must not receive from the sender of `hello`, or undefined when it may. */
-export function faultOfHello(
+/**
+ * The version that the server `own` speaks with the sender of `hello` from here on, or why it must not receive from it.
+ * `peer` is what `own` knows of a server of that id.
+ */
+export function judgeHello(
   hello: Hello,
   own: TransportIdentity,
-  peerOf: (id: ServerId) => Peer | undefined,
+  versions: ProtocolVersions,
+  peer: Peer | undefined,
+): number | Malformed {
+  const version = agreedVersion(versions, { min: hello.versionMin, max: hello.versionMax })
+  if (version === undefined) return { malformed: faultOfVersions(versions, hello) }
+  const malformed = faultOfHello(hello, version, own, peer)
+  return malformed === undefined ? version : { malformed }
+}
+
+function faultOfHello(
+  hello: Hello,
+  version: number,
+  own: TransportIdentity,
+  peer: Peer | undefined,
 ): string | undefined {
-  if (hello.versionMin > PROTOCOL_VERSION || hello.versionMax < PROTOCOL_VERSION) {
-    return `protocol versions ${hello.versionMin} to ${hello.versionMax} do not include ${PROTOCOL_VERSION}, spoken here`
+  if (hello.channel === 'snapshot' && version < SNAPSHOT_VERSION) {
+    return `protocol version ${version} has no channel for snapshots`
   }
   if (hello.to !== own.id) return `this is server ${own.id}, not server ${hello.to}: the addresses are mixed up`
-  const peer = peerOf(hello.id)
   if (peer === undefined) return `server ${hello.id} is not a member known here`
   return faultOfIntroduction(hello, own, peer)
 }
 
 /** Why the server `own` must not send to the sender of `welcome`, whom it dialled as `peer`; undefined when it may. */
-export function faultOfWelcome(welcome: Welcome, own: TransportIdentity, peer: Peer): string | undefined {
-  if (welcome.version !== PROTOCOL_VERSION) return `protocol version ${welcome.version} is not spoken here`
+export function faultOfWelcome(
+  welcome: Welcome,
+  own: TransportIdentity,
+  versions: ProtocolVersions,
+  peer: Peer,
+): string | undefined {
+  if (welcome.version < versions.min || welcome.version > versions.max)
+    return `protocol version ${welcome.version} is not spoken here`
   if (welcome.id !== peer.id) return `server ${welcome.id} answers at ${peer.address}, where server ${peer.id} should`
   return faultOfIntroduction(welcome, own, peer)
 }
@@ -97,12 +129,12 @@ export function faultOfIntroduction(said: Introduction, own: TransportIdentity, 
   return undefined
 }
 
-export function encodeHandshake(said: Hello | Welcome | Refusal): string {
+export function encodeHandshake(said: Hello | Welcome | Refusal | Join): string {
   return JSON.stringify(said)
 }
 
 /** Reads what a stranger sent as a handshake. Never throws. */
-export function decodeHandshake(text: string): Hello | Welcome | Refusal | Malformed {
+export function decodeHandshake(text: string): Hello | Welcome | Refusal | Join | Malformed {
   if (text.length > HANDSHAKE_BYTES_MAX) return { malformed: `a handshake of ${text.length} characters` }
   const said = parseObject(text)
   if (said === undefined) return { malformed: 'a handshake is not a JSON object' }
@@ -110,6 +142,7 @@ export function decodeHandshake(text: string): Hello | Welcome | Refusal | Malfo
     if (typeof said.reason !== 'string') return { malformed: 'a refusal has no reason' }
     return { kind: 'refusal', reason: printable(said.reason) }
   }
+  if (said.kind === 'join') return readJoin(said)
   const introduction = readIntroduction(said)
   if ('malformed' in introduction) return introduction
   if (said.kind === 'hello') return readHello(said, introduction)
@@ -120,7 +153,8 @@ export function decodeHandshake(text: string): Hello | Welcome | Refusal | Malfo
 
 function readHello(said: Record<string, unknown>, introduction: Introduction): Hello | Malformed {
   const { versionMin, versionMax, to } = said
-  if (!isUint32(versionMin) || !isUint32(versionMax)) return { malformed: 'a hello has no range of versions' }
+  if (!isUint32(versionMin) || !isUint32(versionMax) || versionMin > versionMax)
+    return { malformed: 'a hello has no range of versions' }
   if (!isServerId(to)) return { malformed: 'a hello does not name whom it expects' }
   const channel = CHANNELS.find((known) => known === said.channel)
   if (channel === undefined) return { malformed: 'a hello names no channel that is known here' }
@@ -134,30 +168,4 @@ function readIntroduction(said: Record<string, unknown>): Introduction | Malform
   if (!isName(storeId)) return { malformed: 'a handshake has no store id' }
   if (!Number.isSafeInteger(nonce) || typeof nonce !== 'number') return { malformed: 'a handshake has no nonce' }
   return { id, clusterId, storeId, nonce }
-}
-
-/** What somebody else wrote, made fit for a line of a log. */
-export function printable(text: string): string {
-  return text.replace(/\p{C}/gu, '?').slice(0, 500)
-}
-
-function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function isName(value: unknown): value is string {
-  return typeof value === 'string' && NAME.test(value)
-}
-
-function isUint32(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
-}
-
-function isServerId(value: unknown): value is ServerId {
-  return isUint32(value) && value >= 1 && value <= SERVER_ID_MAX
 }

@@ -1,3 +1,5 @@
+import type { Random } from '../machines/time-and-chance.js'
+
 /** What a simulated link does to what it carries, in one direction. */
 export interface LinkFaults {
   /** Milliseconds on the way: always the same, or uniform between two. Default 0: the end of the turn. */
@@ -28,3 +30,28 @@ export const NO_FAULTS: LinkFaults = {
  * break too, as when a firewall resets them.
  */
 export type Cut = 'silent' | 'noticed'
+
+/** Draws what befalls a frame. */
+export class LinkChance {
+  readonly #random: Random
+
+  constructor(random: Random) {
+    this.#random = random
+  }
+
+  happens(chance: number): boolean {
+    return chance > 0 && this.fraction() < chance
+  }
+
+  /** Milliseconds on the way. */
+  delayMs({ delayMs }: LinkFaults): number {
+    if (typeof delayMs === 'number') return delayMs
+    const [min, max] = delayMs
+    return min + this.fraction() * (max - min)
+  }
+
+  /** From 0 up to, but not, 1. */
+  fraction(): number {
+    return this.#random.uint32() / 0x1_0000_0000
+  }
+}

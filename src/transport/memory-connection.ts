@@ -15,36 +15,52 @@ interface Queue {
   lastAt: number
 }
 
+/** Between whom a connection is, and what they agreed upon. */
+export interface ConnectionEnds {
+  readonly sender: MemoryRun
+  readonly receiver: MemoryRun
+  readonly address: string
+  readonly version: number
+}
+
 /** What one started server sends to another on, until either stops or the link breaks. */
 export class MemoryConnection {
   readonly from: ServerId
   readonly to: ServerId
   readonly sender: MemoryRun
   readonly receiver: MemoryRun
+  /** Where the receiver was found. */
+  readonly address: string
+  /** The protocol version agreed upon. */
+  readonly version: number
   readonly #network: MemoryNetwork
   readonly #link: Link
   readonly #queues: Readonly<Record<Channel, Queue>>
   /** Frames still on their way are lost. */
   ended = false
 
-  constructor(network: MemoryNetwork, link: Link, sender: MemoryRun, receiver: MemoryRun) {
+  constructor(network: MemoryNetwork, ends: ConnectionEnds) {
+    const { sender, receiver } = ends
     this.from = sender.identity.id
     this.to = receiver.identity.id
     this.sender = sender
     this.receiver = receiver
+    this.address = ends.address
+    this.version = ends.version
     this.#network = network
-    this.#link = link
-    this.#queues = { control: { frames: [], lastAt: 0 }, log: { frames: [], lastAt: 0 } }
+    this.#link = network.link(this.from, this.to)
+    this.#queues = { control: emptyQueue(), log: emptyQueue(), snapshot: emptyQueue() }
   }
 
   send(type: MessageType, parts: Parts): void {
     const { loss, corruption, duplication } = this.#link.faults
-    if (this.#link.cut !== undefined || this.#happens(loss)) return
+    const { chance } = this.#network
+    if (this.#link.cut !== undefined || chance.happens(loss)) return
     const frame = parts.map((part) => new Uint8Array(part))
-    if (this.#happens(corruption)) this.#flipBit(frame)
+    if (chance.happens(corruption)) this.#flipBit(frame)
     const queue = this.#queues[channelOf(type)]
     this.#schedule(queue, frame)
-    if (this.#happens(duplication))
+    if (chance.happens(duplication))
       this.#schedule(
         queue,
         frame.map((part) => part.slice()),
@@ -52,10 +68,10 @@ export class MemoryConnection {
   }
 
   #schedule(queue: Queue, frame: Parts): void {
-    const { clock } = this.#network
-    const delayMs = this.#delayMs()
-    if (this.#happens(this.#link.faults.reordering)) {
-      const heldMs = this.#fraction() * this.#link.faults.reorderMs
+    const { clock, chance } = this.#network
+    const delayMs = chance.delayMs(this.#link.faults)
+    if (chance.happens(this.#link.faults.reordering)) {
+      const heldMs = chance.fraction() * this.#link.faults.reorderMs
       clock.setTimeout(() => this.#deliver(frame), delayMs + heldMs)
       return
     }
@@ -76,34 +92,24 @@ export class MemoryConnection {
 
   #deliver(frame: Parts): void {
     if (this.ended || this.#link.cut !== undefined || !this.#network.runs(this.to, this.receiver)) return
-    const message = decodeMessage(frame, this.#network.limits, this.#network.checksum)
+    const message = decodeMessage(frame, this.#network.limits, this.#network.checksum, this.version)
     if ('malformed' in message) this.#network.refused(this, message.malformed)
     else this.receiver.handler.message(this.from, message)
   }
 
-  #delayMs(): number {
-    const { delayMs } = this.#link.faults
-    if (typeof delayMs === 'number') return delayMs
-    const [min, max] = delayMs
-    return min + this.#fraction() * (max - min)
-  }
-
   #flipBit(frame: readonly Uint8Array[]): void {
-    let at = Math.floor(this.#fraction() * bytesOf(frame))
+    const { chance } = this.#network
+    let at = Math.floor(chance.fraction() * bytesOf(frame))
     for (const part of frame) {
       if (at < part.length) {
-        part[at]! ^= 1 << Math.floor(this.#fraction() * 8)
+        part[at]! ^= 1 << Math.floor(chance.fraction() * 8)
         return
       }
       at -= part.length
     }
   }
+}
 
-  #happens(chance: number): boolean {
-    return chance > 0 && this.#fraction() < chance
-  }
-
-  #fraction(): number {
-    return this.#network.random.uint32() / 0x1_0000_0000
-  }
+function emptyQueue(): Queue {
+  return { frames: [], lastAt: 0 }
 }

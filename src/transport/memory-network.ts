@@ -1,12 +1,14 @@
+import { ActorumError } from '../errors.js'
+import type { Malformed } from '../machines/entry-run.js'
 import type { Clock, Random } from '../machines/time-and-chance.js'
 import type { Checksum, ServerId } from '../machines/types.js'
 import { DEFAULT_FRAME_LIMITS, type FrameLimits } from './frame-limits.js'
-import { faultOfHello, faultOfWelcome, helloOf, welcomeOf } from './handshake.js'
-import { NO_FAULTS, type Cut, type LinkFaults } from './link-faults.js'
+import { faultOfWelcome, helloOf, judgeHello, welcomeOf } from './handshake.js'
+import { LinkChance, NO_FAULTS, type Cut, type LinkFaults } from './link-faults.js'
+import { MemoryAsk } from './memory-ask.js'
 import { MemoryConnection } from './memory-connection.js'
-import { MemoryTransport, type MemoryRun } from './memory-transport.js'
-import { Notices } from './notices.js'
-import type { Peer } from './ports.js'
+import { ageOf, MemoryTransport, type MemoryRun, type MemoryTransportSpec } from './memory-transport.js'
+import type { JoinCallback, JoinRequest, Peer } from './ports.js'
 
 export interface MemoryNetworkSpec {
   readonly clock: Clock
@@ -27,29 +29,29 @@ export interface Link {
  */
 export class MemoryNetwork {
   readonly clock: Clock
-  readonly random: Random
+  readonly chance: LinkChance
   readonly checksum: Checksum
   readonly limits: FrameLimits
   readonly #ids = new Set<ServerId>()
   readonly #transports = new Map<ServerId, MemoryTransport>()
   readonly #links = new Map<ServerId, Map<ServerId, Link>>()
   readonly #connections = new Map<ServerId, Map<ServerId, MemoryConnection>>()
-  readonly #notices = new Map<ServerId, Notices>()
+  readonly #asks = new Set<MemoryAsk>()
   #faults = NO_FAULTS
   #arrivals: (() => void)[] = []
   #settling = false
 
   constructor(spec: MemoryNetworkSpec) {
     this.clock = spec.clock
-    this.random = spec.random
+    this.chance = new LinkChance(spec.random)
     this.checksum = spec.checksum
     this.limits = spec.limits ?? DEFAULT_FRAME_LIMITS
   }
 
-  /** A new transport for server `id`: one for each of its starts. Its peers are found by id, whatever their addresses. */
-  transport(id: ServerId): MemoryTransport {
+  /** A new transport for server `id`: one for each of its starts. */
+  transport(id: ServerId, spec?: MemoryTransportSpec): MemoryTransport {
     this.#ids.add(id)
-    return new MemoryTransport(id, this)
+    return new MemoryTransport(id, this, spec)
   }
 
   /** Makes every link, those not yet used too, behave so; what is left out is without fault. */
@@ -122,13 +124,29 @@ export class MemoryNetwork {
     this.#transports.delete(transport.id)
     for (const connection of rowOf(this.#connections, transport.id).values()) connection.ended = true
     this.#connections.delete(transport.id)
-    this.#notices.delete(transport.id)
+    for (const ask of [...this.#asks]) if (ask.asker === transport) ask.fail('STOPPED', 'the transport was stopped')
     this.settleSoon()
   }
 
   /** @internal */
   connection(from: ServerId, to: ServerId): MemoryConnection | undefined {
     return this.#connections.get(from)?.get(to)
+  }
+
+  /** @internal */
+  ask(asker: MemoryTransport, address: string, request: JoinRequest, callback: JoinCallback): void {
+    const refuse = (code: 'STOPPED' | 'TRANSPORT_FAILED', reason: string): void => {
+      callback(new ActorumError(code, `cannot ask the server at ${address}: ${reason}`), undefined)
+    }
+    if (asker.run === undefined) return refuse('STOPPED', 'the transport does not run')
+    const transport = [...this.#transports.values()].find((one) => one.isAskedAt(address))
+    if (transport?.run === undefined) return refuse('TRANSPORT_FAILED', 'nobody listens there')
+    const ask = new MemoryAsk(this, asker, { transport, run: transport.run }, (...outcome) => {
+      this.#asks.delete(ask)
+      callback(...outcome)
+    })
+    this.#asks.add(ask)
+    ask.start(request)
   }
 
   /** @internal Whether `run` is the living incarnation of server `id`. */
@@ -145,7 +163,7 @@ export class MemoryNetwork {
   /** @internal A frame was malformed: as on a socket, the connection that carried it is closed and made anew. */
   refused(connection: MemoryConnection, reason: string): void {
     const text = `a malformed frame from server ${connection.from} closed its connection: ${reason}`
-    this.#noticesOf(connection.to, connection.receiver).limited(`frames of ${connection.from}`, text)
+    connection.receiver.notices.limited(`frames of ${connection.from}`, text)
     this.#end(connection)
     this.settleSoon()
   }
@@ -162,6 +180,7 @@ export class MemoryNetwork {
         }
         for (const peer of transport.peers.values()) this.#connect(transport, peer)
       }
+      for (const ask of [...this.#asks]) ask.check()
     })
   }
 
@@ -173,7 +192,7 @@ export class MemoryNetwork {
 
   #mustEnd(connection: MemoryConnection, sender: MemoryTransport): boolean {
     const peer = sender.peers.get(connection.to)
-    if (peer === undefined) return true
+    if (peer?.address !== connection.address) return true
     const there = this.link(connection.from, connection.to).cut
     const back = this.link(connection.to, connection.from).cut
     if (there === 'noticed') return true
@@ -181,33 +200,45 @@ export class MemoryNetwork {
     if (there === 'silent' || back === 'silent') return false
     const receiver = this.#transports.get(connection.to)
     if (receiver?.run !== connection.receiver) return true
-    return this.#handshakeFault(connection.sender, connection.receiver, receiver, peer) !== undefined
+    return typeof this.#judge(sender, connection.sender, receiver, connection.receiver) !== 'number'
   }
 
   #connect(transport: MemoryTransport, peer: Peer): void {
     const sender = transport.run
     const target = this.#transports.get(peer.id)
     const receiver = target?.run
-    if (sender === undefined || target === undefined || receiver === undefined) return
+    if (sender === undefined || target === undefined || receiver === undefined || !target.isAt(peer.address)) return
     const link = this.link(transport.id, peer.id)
     if (link.cut !== undefined || this.connection(transport.id, peer.id) !== undefined) return
-    const fault = this.#handshakeFault(sender, receiver, target, peer)
+    const version = this.#judge(transport, sender, target, receiver)
     const subject = `dial ${peer.id}`
-    if (fault !== undefined) {
-      this.#noticesOf(transport.id, sender).once(subject, `no connection to server ${peer.id}: ${fault}`)
-      this.#noticesOf(peer.id, receiver).once(`hello of ${transport.id}`, `refused server ${transport.id}: ${fault}`)
+    if (typeof version !== 'number') {
+      const { malformed } = version
+      sender.notices.once(subject, `no connection to server ${peer.id}: ${malformed}`)
+      receiver.notices.once(`hello of ${transport.id}`, `refused server ${transport.id}: ${malformed}`)
       return
     }
-    this.#noticesOf(transport.id, sender).forget(subject)
-    rowOf(this.#connections, transport.id).set(peer.id, new MemoryConnection(this, link, sender, receiver))
-    sender.handler.peerUp(peer.id, receiver.identity.nonce)
+    sender.notices.forget(subject)
+    if (version === transport.versions.max) sender.notices.forget(ageOf(peer.id))
+    const connection = new MemoryConnection(this, { sender, receiver, address: peer.address, version })
+    rowOf(this.#connections, transport.id).set(peer.id, connection)
+    sender.handler.peerUp(peer.id, receiver.identity.nonce, receiver.identity.storeId)
   }
 
-  #handshakeFault(sender: MemoryRun, receiver: MemoryRun, target: MemoryTransport, peer: Peer): string | undefined {
-    return (
-      faultOfHello(helloOf(sender.identity, peer.id, 'control'), receiver.identity, (id) => target.peers.get(id)) ??
-      faultOfWelcome(welcomeOf(receiver.identity), sender.identity, peer)
-    )
+  /** The protocol version that the two agree upon, or why one of them refuses the other. */
+  #judge(
+    dialler: MemoryTransport,
+    sender: MemoryRun,
+    target: MemoryTransport,
+    receiver: MemoryRun,
+  ): number | Malformed {
+    const peer = dialler.peers.get(target.id)
+    if (peer === undefined) return { malformed: `server ${target.id} is not a member known here` }
+    const hello = helloOf(sender.identity, target.id, 'control', dialler.versions)
+    const version = judgeHello(hello, receiver.identity, target.versions, target.peers.get(dialler.id))
+    if (typeof version !== 'number') return version
+    const malformed = faultOfWelcome(welcomeOf(receiver.identity, version), sender.identity, dialler.versions, peer)
+    return malformed === undefined ? version : { malformed }
   }
 
   #end(connection: MemoryConnection): void {
@@ -215,14 +246,6 @@ export class MemoryNetwork {
     connection.ended = true
     this.#connections.get(connection.from)?.delete(connection.to)
     connection.sender.handler.peerDown(connection.to)
-  }
-
-  #noticesOf(id: ServerId, run: MemoryRun): Notices {
-    let notices = this.#notices.get(id)
-    if (notices === undefined) {
-      this.#notices.set(id, (notices = new Notices((text) => run.handler.notice(text), this.clock)))
-    }
-    return notices
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Message } from '../machines/messages.js'
-import type { ServerId } from '../machines/types.js'
+import type { Member, ServerId } from '../machines/types.js'
 
 /**
  * Carries messages between servers, perhaps losing, delaying, duplicating or reordering them: Raft resends. It never
@@ -8,15 +8,24 @@ import type { ServerId } from '../machines/types.js'
 export interface Transport {
   /** Starts listening and dialling. The callback comes once it listens, or with a TRANSPORT_FAILED error. */
   start(identity: TransportIdentity, handler: TransportHandler, callback: (error: Error | undefined) => void): void
-  /** Replaces the set of peers; a peer whose address changed is dialled anew. */
+  /**
+   * Replaces the set of peers, at any time. Who is no longer among them is reported down and cut off both ways; a peer
+   * whose address changed is dialled anew. A server without peers accepts nobody.
+   */
   setPeers(peers: readonly Peer[]): void
   /** The cluster's id became known. */
   setClusterId(clusterId: string): void
   /**
    * Sends, or drops and says so to the handler. The message's bytes must never change afterwards: they are not copied,
-   * and may wait here for as long as the peer is slow.
+   * and may wait here for as long as the peer is slow. A piece of a snapshot that is dropped, and a message that the
+   * protocol version spoken with the peer does not know, are no `peerDropped`: only a notice tells of them.
    */
   send(to: ServerId, message: Message): void
+  /**
+   * Asks the server at `address` (`host:port`) for membership, whoever it is. Errors are TIMEOUT, STOPPED, and
+   * TRANSPORT_FAILED when it cannot be reached or does not answer as it should; a refusal is an answer.
+   */
+  ask(address: string, request: JoinRequest, callback: JoinCallback): void
   /** Closes everything it opened. */
   stop(callback: () => void): void
 }
@@ -37,18 +46,41 @@ export interface TransportIdentity {
   readonly nonce: number
 }
 
+/** What a server that is no member yet says of itself. */
+export interface JoinRequest {
+  /** null: it will belong to whatever cluster takes it. */
+  readonly clusterId: string | null
+  readonly member: Member
+  /** It is one, and asks only who the others are by now: it is not made a member if it is none any more. */
+  readonly isMember?: boolean
+}
+
+export type JoinAnswer =
+  /** It is a member, or soon will be; these are the others, to connect with. */
+  | { readonly kind: 'accepted'; readonly clusterId: string | null; readonly members: readonly Member[] }
+  /** Ask there. */
+  | { readonly kind: 'redirect'; readonly address: string }
+  | { readonly kind: 'refused'; readonly reason: string }
+
+/** Called exactly once, perhaps before `ask` returns. */
+export type JoinCallback = (
+  ...outcome: [error: Error, answer: undefined] | [error: undefined, answer: JoinAnswer]
+) => void
+
 /** Never called from inside `send`. */
 export interface TransportHandler {
   /** Valid, from an admitted peer. Views into the frame are the receiver's to keep. */
   message(from: ServerId, message: Message): void
   /**
    * Messages can reach this peer. `nonce` is new when the peer was restarted; no message of an earlier incarnation is
-   * delivered after this.
+   * delivered after this. `storeId` is that of the data directory it runs on.
    */
-  peerUp(peer: ServerId, nonce: number): void
+  peerUp(peer: ServerId, nonce: number, storeId: string): void
   peerDown(peer: ServerId): void
   /** At least one message to this peer was dropped. */
   peerDropped(peer: ServerId): void
+  /** A server asks to become a member. Answer once, at any time; after some seconds nobody listens any more. */
+  joinAsked(request: JoinRequest, answer: (answer: JoinAnswer) => void): void
   /** Something a person should know: a stranger refused, a malformed frame. */
   notice(text: string): void
 }

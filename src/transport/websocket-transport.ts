@@ -8,7 +8,9 @@ import type { LinkContext } from './websocket/link-context.js'
 import { Listener } from './websocket/listener.js'
 import { Notices } from './notices.js'
 import { PeerLink } from './websocket/peer-link.js'
-import type { Peer, Transport, TransportHandler, TransportIdentity } from './ports.js'
+import type { JoinCallback, JoinRequest, Peer, Transport, TransportHandler, TransportIdentity } from './ports.js'
+import { PROTOCOL_VERSIONS, type ProtocolVersions } from './protocol-versions.js'
+import { JoinAsk } from './websocket/join-ask.js'
 import { DEFAULT_WEBSOCKET_OPTIONS, type WebSocketOptions } from './websocket-options.js'
 
 export interface WebSocketTransportSpec {
@@ -19,15 +21,18 @@ export interface WebSocketTransportSpec {
   readonly checksum: Checksum
   readonly options?: Partial<WebSocketOptions>
   readonly limits?: FrameLimits
+  /** Default: all that are known here. */
+  readonly protocolVersions?: ProtocolVersions
 }
 
 /**
- * Servers over WebSocket. Each dials each of its peers and sends on the connections it dialled, two a peer; those it
- * accepts it receives on. A peer is up while both are open.
+ * Servers over WebSocket. Each dials each of its peers and sends on the connections it dialled, one a channel; those it
+ * accepts it receives on. A peer is up while those for control and log are open.
  */
 export class WebSocketTransport implements Transport {
   readonly #spec: WebSocketTransportSpec
   readonly #links = new Map<ServerId, PeerLink>()
+  readonly #asks = new Set<JoinAsk>()
   #peers: readonly Peer[] = []
   #address: string
   #context: LinkContext | undefined
@@ -61,9 +66,10 @@ export class WebSocketTransport implements Transport {
     }
     this.#phase = 'starting'
     const { clock, random, checksum, limits = DEFAULT_FRAME_LIMITS } = this.#spec
+    const { protocolVersions: versions = PROTOCOL_VERSIONS } = this.#spec
     const options = { ...DEFAULT_WEBSOCKET_OPTIONS, ...this.#spec.options }
     const notices = new Notices((text) => this.#phase !== 'stopped' && handler.notice(text), clock)
-    this.#context = { options, limits, clock, random, checksum, handler, notices, identity }
+    this.#context = { options, limits, versions, clock, random, checksum, handler, notices, identity }
     this.#dropped = new DroppedPeers(clock, (peer) => this.#phase !== 'stopped' && handler.peerDropped(peer))
     this.#listener = new Listener(this.#context, this.#links)
     this.#listener.listen(place.host, place.port, (error) => this.#listens(error, callback))
@@ -82,7 +88,24 @@ export class WebSocketTransport implements Transport {
 
   send(to: ServerId, message: Message): void {
     if (this.#phase === 'stopped' || this.#links.get(to)?.send(message) === true) return
-    this.#dropped?.add(to)
+    // Whoever sends a snapshot sends its pieces again by itself.
+    if (message.type !== 'installSnapshot') this.#dropped?.add(to)
+  }
+
+  ask(address: string, request: JoinRequest, callback: JoinCallback): void {
+    if (this.#context === undefined || this.#phase === 'stopped') {
+      callback(
+        new ActorumError('STOPPED', `cannot ask the server at ${address}: the transport does not run`),
+        undefined,
+      )
+      return
+    }
+    const ask = new JoinAsk(this.#context, address, (...outcome) => {
+      this.#asks.delete(ask)
+      callback(...outcome)
+    })
+    this.#asks.add(ask)
+    ask.start(request)
   }
 
   stop(callback: () => void): void {
@@ -91,6 +114,7 @@ export class WebSocketTransport implements Transport {
     this.#phase = 'stopped'
     for (const link of this.#links.values()) link.abandon()
     this.#links.clear()
+    for (const ask of [...this.#asks]) ask.abandon()
     this.#listener = undefined
     if (listener === undefined) callback()
     else if (wasStarting) this.#afterStarting = () => listener.close(callback)

@@ -1,12 +1,15 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { ErrorCode } from '../../src/index.js'
+import type { ErrorCode, MembershipChangeRequest } from '../../src/index.js'
 import { undoAtExit } from './clean-up.js'
 import type { Answer, ClientCall, ParentMessage, WorkerMessage, WorkerSpec, WorkerStatus } from './worker-messages.js'
 
 /** What its keeper hears of a server's process. */
 export interface ServerEvents {
-  leads(term: number): void
+  /** `atNs` is counted from the spec's `startNs`. */
+  leads(term: number, atNs: number): void
+  /** It leads that term no more. */
+  led?(term: number, atNs: number): void
   /** It stopped by itself, or did what it never should. */
   failed(reason: string): void
 }
@@ -86,6 +89,24 @@ export class ServerProcess {
     )
   }
 
+  /** Asks it to change the membership. `'changed'`, why not, or undefined when the process ended first. */
+  change(change: MembershipChangeRequest): Promise<ErrorCode | 'changed' | undefined> {
+    return this.#ask(
+      (number) => ({ kind: 'change', number, change }),
+      (message) => (message.kind === 'changed' ? (message.code ?? 'changed') : undefined),
+    )
+  }
+
+  /** Lets it stop in good order: a leader hands leadership on first. */
+  async stop(): Promise<void> {
+    this.#isKilled = true
+    await this.#ask(
+      (number) => ({ kind: 'stop', number }),
+      () => undefined,
+    )
+    await this.#ended
+  }
+
   pause(): void {
     this.#isPaused = true
     this.#child.kill('SIGSTOP')
@@ -130,9 +151,12 @@ export class ServerProcess {
         else refused(new StartRefused(message.code, `server ${this.name} did not start: ${message.message}`))
         return
       case 'leads':
-        return this.#events.leads(message.term)
+        return this.#events.leads(message.term, message.atNs)
+      case 'led':
+        return this.#events.led?.(message.term, message.atNs)
       case 'answer':
       case 'status':
+      case 'changed':
         this.#waiting.get(message.number)?.answered(message)
         this.#waiting.delete(message.number)
     }

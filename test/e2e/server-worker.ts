@@ -53,13 +53,38 @@ async function answerTo(engine: EmbeddedEngine, call: ClientCall): Promise<Answe
 
 function reportLeadership(engine: EmbeddedEngine): void {
   let ledTerm = 0
+  let isLeader = false
   const look = (): void => {
-    if (!engine.isLeader || engine.term === ledTerm) return
-    ledTerm = engine.term
-    tell({ kind: 'leads', term: ledTerm })
+    const leads = engine.isLeader
+    if (isLeader && (!leads || engine.term !== ledTerm)) tell({ kind: 'led', term: ledTerm, atNs: nowNs() })
+    if (leads && engine.term !== ledTerm) tell({ kind: 'leads', term: engine.term, atNs: nowNs() })
+    if (leads) ledTerm = engine.term
+    isLeader = leads
   }
   engine.roleActor.subscribe(look)
   look()
+}
+
+function answer(engine: EmbeddedEngine, message: ParentMessage): void {
+  const { number } = message
+  switch (message.kind) {
+    case 'status':
+      return tell({ kind: 'status', number, status: { ...engine.status(), roles: engine.members() } })
+    case 'call':
+      answerTo(engine, message.call).then((answer) => tell({ kind: 'answer', number, answer }), fail)
+      return
+    case 'change':
+      engine.changeMembership(message.change).then(
+        () => tell({ kind: 'changed', number }),
+        (error: unknown) => {
+          if (error instanceof ActorumError) tell({ kind: 'changed', number, code: error.code })
+          else fail(error)
+        },
+      )
+      return
+    case 'stop':
+      engine.stop().then(() => process.exit(0), fail)
+  }
 }
 
 // Ctrl-C in a terminal reaches all processes; the parent decides.
@@ -71,11 +96,7 @@ try {
     ...options,
     log: ({ level, message }) => level === 'error' && tell({ kind: 'failed', code: undefined, message }),
   })
-  process.on('message', (message: ParentMessage) => {
-    const { number } = message
-    if (message.kind === 'status') tell({ kind: 'status', number, status: engine.status() })
-    else answerTo(engine, message.call).then((answer) => tell({ kind: 'answer', number, answer }), fail)
-  })
+  process.on('message', (message: ParentMessage) => answer(engine, message))
   reportLeadership(engine)
   tell({ kind: 'started' })
 } catch (error) {

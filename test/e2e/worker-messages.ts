@@ -1,4 +1,4 @@
-import type { Consistency, EngineOptions, ErrorCode } from '../../src/index.js'
+import type { ClusterMember, Consistency, EngineOptions, ErrorCode, MembershipChangeRequest } from '../../src/index.js'
 
 /** What a server's process is started with, as JSON in its first argument. */
 export interface WorkerSpec {
@@ -21,16 +21,23 @@ export type ClientCall =
     }
 
 export type ParentMessage = { readonly number: number } & (
-  { readonly kind: 'call'; readonly call: ClientCall } | { readonly kind: 'status' }
+  | { readonly kind: 'call'; readonly call: ClientCall }
+  | { readonly kind: 'status' }
+  | { readonly kind: 'change'; readonly change: MembershipChangeRequest }
+  | { readonly kind: 'stop' }
 )
 
 export type WorkerMessage =
   | { readonly kind: 'started' }
   /** It does not start, or an invariant, its storage or a call failed as nothing here may. */
   | { readonly kind: 'failed'; readonly code: ErrorCode | undefined; readonly message: string }
-  | { readonly kind: 'leads'; readonly term: number }
+  | { readonly kind: 'leads'; readonly term: number; readonly atNs: number }
+  /** It leads no more. */
+  | { readonly kind: 'led'; readonly term: number; readonly atNs: number }
   | { readonly kind: 'answer'; readonly number: number; readonly answer: Answer }
   | { readonly kind: 'status'; readonly number: number; readonly status: WorkerStatus }
+  /** A change of the membership came to its end; `code` says how where it was not made. */
+  | { readonly kind: 'changed'; readonly number: number; readonly code?: ErrorCode }
 
 /** A call's end, timed by the process that made it. */
 export type Answer = { readonly callNs: number; readonly returnNs: number } & (
@@ -44,4 +51,5 @@ export interface WorkerStatus {
   readonly lastLogIndex: number
   readonly commitIndex: number
   readonly lastApplied: number
+  readonly roles: readonly ClusterMember[]
 }

@@ -1,6 +1,6 @@
 import type { ServerId } from '../../src/machines/types.js'
 import type { Message } from '../../src/machines/messages.js'
-import type { TransportHandler } from '../../src/transport/ports.js'
+import type { JoinAnswer, JoinRequest, TransportHandler } from '../../src/transport/ports.js'
 import { WebSocketTransport, type WebSocketTransportSpec } from '../../src/transport/websocket-transport.js'
 import { spec, until } from './websocket-subject.js'
 
@@ -10,6 +10,7 @@ export class TestServer implements TransportHandler {
   readonly transport: WebSocketTransport
   readonly received: Message[] = []
   readonly notices: string[] = []
+  readonly asked: { readonly request: JoinRequest; readonly answer: (answer: JoinAnswer) => void }[] = []
   readonly up = new Map<ServerId, number>()
   downs = 0
   drops = 0
@@ -47,6 +48,10 @@ export class TestServer implements TransportHandler {
 
   peerDropped(): void {
     this.drops++
+  }
+
+  joinAsked(request: JoinRequest, answer: (answer: JoinAnswer) => void): void {
+    this.asked.push({ request, answer })
   }
 
   notice(text: string): void {

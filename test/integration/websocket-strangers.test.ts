@@ -2,6 +2,8 @@ import { connect as dial, type Socket } from 'node:net'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
+import { crc32 } from '../../src/machines/checksum.js'
+import { encodeMessage } from '../../src/transport/codec.js'
 import { HANDSHAKE_BYTES_MAX, type Hello } from '../../src/transport/handshake.js'
 import { receivedText } from '../../src/transport/websocket/received-text.js'
 import { QUICK, until } from './websocket-subject.js'
@@ -110,15 +112,18 @@ describe('a stranger', () => {
   })
 
   const faults: readonly [string, Partial<Record<keyof Hello, unknown>>, RegExp][] = [
-    ['another protocol version', { versionMin: 2, versionMax: 3 }, /protocol versions 2 to 3 do not include 1/],
+    ['another protocol version', { versionMin: 3, versionMax: 4 }, /protocol versions 3 to 4 include none of 1 to 2/],
     ['another cluster', { clusterId: 'another' }, /cluster another/],
     ['the wish for another server', { to: 3 }, /this is server 1, not server 3/],
     ['an id that is not a member', { id: 7 }, /server 7 is not a member known here/],
     ['an id out of range', { id: 2 ** 32 }, /no server id/],
     ['a name that would break a line of the log', { storeId: 'a\nb' }, /no store id/],
     ['a nonce that is none', { nonce: 'x' }, /no nonce/],
+    ['an empty range of versions', { versionMin: 2, versionMax: 1 }, /no range of versions/],
+    ['a channel that its protocol version lacks', { channel: 'snapshot' }, /version 1 has no channel for snapshots/],
+    ['a wish to join that names nobody', { kind: 'join', member: {} } as never, /who would be the member/],
     ['a channel that is none', { channel: 'side' }, /no channel/],
-    ['the wrong kind', { kind: 'welcome', version: 1 } as never, /not with a hello/],
+    ['the wrong kind', { kind: 'welcome', version: 1 } as never, /with a welcome, not with a hello/],
   ]
   for (const [what, fault, reason] of faults) {
     it(`with ${what} is refused, and told why`, async () => {
@@ -132,7 +137,52 @@ describe('a stranger', () => {
   }
 })
 
+describe('a wish to join', () => {
+  const join = { kind: 'join', versionMin: 2, versionMax: 9, clusterId: null, member: { id: 7, address: 'host:7' } }
+
+  it('of a newer version is answered in the newest known here, its unknown fields ignored', async () => {
+    const { ws, heard, closed } = await stranger()
+    ws.send(JSON.stringify({ ...join, zone: 'north', member: { ...join.member, zone: 'north' } }))
+    await until(() => one.asked.length === 1, 'it is passed on')
+    expect(one.asked[0]?.request).toEqual({ clusterId: null, member: join.member })
+    one.asked[0]?.answer({ kind: 'redirect', address: 'host:1' })
+    expect((await closed).code).toBe(1000)
+    expect(heard.map((text) => JSON.parse(text) as unknown)).toEqual([
+      { version: 2, kind: 'redirect', address: 'host:1' },
+    ])
+  })
+
+  it('does not let its asker send anything else', async () => {
+    const { ws, closed } = await stranger()
+    ws.send(JSON.stringify(join))
+    await until(() => one.asked.length === 1, 'it is passed on')
+    ws.send(new Uint8Array(3 * HANDSHAKE_BYTES_MAX))
+    await closed
+    one.asked[0]?.answer({ kind: 'redirect', address: 'host:1' })
+    await stillServes()
+  })
+})
+
 describe('an admitted peer', () => {
+  it('is welcomed in the highest version that both know, whatever else its hello says', async () => {
+    for (const [versionMax, agreed] of [[1, 1] as const, [2, 2] as const, [9, 2] as const]) {
+      const { ws, heard } = await stranger()
+      ws.send(JSON.stringify({ ...hello, versionMax, zone: 'north' }))
+      await until(() => heard.length === 1, 'it is welcomed')
+      expect(JSON.parse(heard[0]!)).toMatchObject({ kind: 'welcome', version: agreed })
+    }
+  })
+
+  it('that sends a message which its protocol version does not know loses that connection', async () => {
+    const { ws, heard, closed } = await stranger()
+    ws.send(JSON.stringify(hello))
+    await until(() => heard.length === 1, 'it is welcomed')
+    ws.send(encodeMessage({ type: 'notMember', term: 1, index: 1 }, crc32)[0]!)
+    expect((await closed).code).toBe(1008)
+    expect(one.notices).toEqual([expect.stringContaining('notMember is no message of protocol version 1')])
+    await stillServes()
+  })
+
   it('that sends a malformed frame loses that connection, with the reason', async () => {
     const { ws, heard, closed } = await stranger()
     ws.send(JSON.stringify(hello))

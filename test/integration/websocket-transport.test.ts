@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib'
 import { ENTRY_HEADER_BYTES, RUN_HEADER_BYTES } from '../../src/machines/entry-run.js'
 import type { Message } from '../../src/machines/messages.js'
 import { encodeMessage } from '../../src/transport/codec.js'
+import type { JoinAnswer } from '../../src/transport/ports.js'
 import { QUICK, until } from './websocket-subject.js'
 import { connect, heartbeat, TestServer } from './websocket-server.js'
 
@@ -22,6 +23,35 @@ function propose(bodyBytes: number): Message {
   const bytes = new Uint8Array(RUN_HEADER_BYTES + ENTRY_HEADER_BYTES + bodyBytes)
   new DataView(bytes.buffer).setUint32(RUN_HEADER_BYTES, bodyBytes)
   return { type: 'propose', term: 1, nonce: 1, batch: 1, count: 1, bytes }
+}
+
+function piece(byteLength: number): Message {
+  const snapshot = { index: 1, term: 1, byteLength: 2 ** 30, checksum: 0 }
+  return { type: 'installSnapshot', term: 1, snapshot, offset: 0, bytes: new Uint8Array(byteLength) }
+}
+
+/** The connection for snapshots opens a moment after the peer is up. */
+async function snapshotsPass(from: TestServer, to: TestServer): Promise<void> {
+  await until(() => {
+    if (to.received.length === 0) from.transport.send(to.id, piece(0))
+    return to.received.length > 0
+  }, 'the connection for snapshots is open')
+  from.transport.send(to.id, { ...piece(0), term: 2 })
+  await until(() => to.received.at(-1)?.term === 2, 'and no offer is still under way')
+  to.received.length = 0
+  from.notices.length = 0
+}
+
+interface Asked {
+  readonly error: Error | undefined
+  readonly answer: JoinAnswer | undefined
+}
+
+function ask(from: TestServer, address: string): Promise<Asked> {
+  const member = { id: from.id, address: from.transport.address }
+  return new Promise((resolve) => {
+    from.transport.ask(address, { clusterId: null, member }, (error, answer) => resolve({ error, answer }))
+  })
 }
 
 /** A wire between a peer and the port it listens on, which can be pulled and put back without either being told. */
@@ -156,6 +186,30 @@ describe('a peer', () => {
     await until(() => one.up.get(2) === 22 && moved.up.has(1), 'the peer is up at its new address')
   })
 
+  it('that moved is reached at its new address, with messages under way all the while', async () => {
+    const [one, two] = [server(1), server(2)]
+    await connect(one, two)
+    const port = Number(two.transport.address.split(':')[1])
+    const between = await wire(() => port)
+    let round = 0
+    const sendsUntil = (condition: () => boolean, claim: string) =>
+      until(() => {
+        one.transport.send(2, heartbeat(round++))
+        two.transport.send(1, heartbeat(round))
+        return condition()
+      }, claim)
+    await sendsUntil(() => two.received.length > 10, 'messages pass')
+    one.transport.setPeers([{ id: 2, address: `127.0.0.1:${between.port}` }])
+    expect(one.downs).toBe(1)
+    await sendsUntil(() => one.up.has(2) && two.up.has(1), 'both see the other up again')
+    const [there, back] = [two.received.length, one.received.length]
+    await sendsUntil(() => two.received.length > there + 10 && one.received.length > back, 'messages pass again')
+    expect(between.sockets.size).toBeGreaterThan(0)
+    one.transport.setPeers([{ id: 2, address: two.transport.address }])
+    await sendsUntil(() => one.up.has(2) && two.up.has(1), 'and once more when it moves back')
+    expect(one.notices.concat(two.notices)).toEqual([])
+  })
+
   it('that vanishes without a word is found down by its silence, and comes back', async () => {
     const options = { ...QUICK, pingMs: 20, dialTimeoutMs: 50 }
     const [one, two] = [server(1, { options }), server(2, { options })]
@@ -170,6 +224,91 @@ describe('a peer', () => {
     await until(() => !one.up.has(2), 'the silence is noticed')
     between.cut = false
     await until(() => one.up.has(2), 'the peer is up again')
+  })
+})
+
+describe('a peer of protocol version 1', () => {
+  const before = { protocolVersions: { min: 1, max: 1 } }
+
+  it('comes up and takes part, whoever dials', async () => {
+    const servers = [server(1), server(2, before), server(3)]
+    await connect(...servers)
+    for (const from of servers) {
+      for (const to of servers) if (from !== to) from.transport.send(to.id, heartbeat(from.id))
+    }
+    await until(() => servers.every(({ received }) => received.length === 2), 'each hears of both others')
+    expect(servers.flatMap(({ notices }) => notices)).toEqual([])
+  })
+
+  it('is not sent what it does not know, which is no drop, and is said once', async () => {
+    const [one, two] = [server(1), server(2, before)]
+    await connect(one, two)
+    for (let at = 0; at < 3; at++) one.transport.send(2, piece(10))
+    one.transport.send(2, { type: 'notMember', term: 1, index: 1 })
+    expect(one.notices).toEqual([])
+    one.transport.send(2, heartbeat(1))
+    await until(() => two.received.length > 0, 'what it knows arrives')
+    expect(two.received.map(({ type }) => type)).toEqual(['heartbeat'])
+    expect(one.notices).toEqual([expect.stringContaining('server 2 speaks protocol version 1')])
+    expect(one.drops + one.downs + two.downs).toBe(0)
+  })
+
+  it('is sent everything once it is upgraded', async () => {
+    const [one, two] = [server(1), server(2, before)]
+    await connect(one, two)
+    await two.stop()
+    const upgraded = server(2, { listen: two.transport.address })
+    await upgraded.start(22)
+    upgraded.transport.setPeers([{ id: 1, address: one.transport.address }])
+    await until(() => one.up.get(2) === 22 && upgraded.up.has(1), 'it is up again')
+    await snapshotsPass(one, upgraded)
+  })
+
+  it('can neither be asked for membership nor ask', async () => {
+    const [one, two] = [server(1), server(2, before)]
+    await one.start()
+    await two.start()
+    const asked = await ask(one, two.transport.address)
+    expect(asked.answer).toEqual({
+      kind: 'refused',
+      reason: 'protocol versions 2 to 2 include none of 1 to 1, spoken here',
+    })
+    const asking = await ask(two, one.transport.address)
+    expect(asking.error).toMatchObject({ code: 'TRANSPORT_FAILED' })
+    expect(one.asked.length + two.asked.length).toBe(0)
+  })
+})
+
+describe('a wish to join', () => {
+  const options = { ...QUICK, joinTimeoutMs: 30 }
+
+  it('that nobody answers fails in time', async () => {
+    const [one, two] = [server(1, { options }), server(2)]
+    await one.start()
+    await two.start()
+    const { error } = await ask(one, two.transport.address)
+    expect(error).toMatchObject({ code: 'TIMEOUT' })
+    expect(two.asked.length).toBe(1)
+  })
+
+  it('is refused by the server asked when it has no answer in time', async () => {
+    const [one, two] = [server(1), server(2, { options })]
+    await one.start()
+    await two.start()
+    const { answer } = await ask(one, two.transport.address)
+    expect(answer).toEqual({ kind: 'refused', reason: 'no answer in time' })
+  })
+
+  it('fails when what answers is no server of ours', async () => {
+    const one = server(1)
+    await one.start()
+    const noServer = createServer((socket) => socket.resume().end('HTTP/1.1 200 OK\r\n\r\nhello'))
+    await new Promise<void>((resolve) => noServer.listen(0, '127.0.0.1', resolve))
+    closing.push(() => new Promise((resolve) => noServer.close(() => resolve())))
+    const address = noServer.address()
+    const port = typeof address === 'object' ? address?.port : undefined
+    const { error } = await ask(one, `127.0.0.1:${port}`)
+    expect(error).toMatchObject({ code: 'TRANSPORT_FAILED' })
   })
 })
 
@@ -195,6 +334,31 @@ describe('the outbox', () => {
     one.transport.send(2, heartbeat(1))
     await until(() => two.received.length === 7, 'all arrives')
     expect(two.received.findIndex(({ type }) => type === 'heartbeat')).toBeLessThan(6)
+  })
+
+  it('lets heartbeats and entries pass megabytes of a snapshot', async () => {
+    const [one, two] = [server(1), server(2)]
+    await connect(one, two)
+    await snapshotsPass(one, two)
+    for (let at = 0; at < 6; at++) one.transport.send(2, piece(4 * 1024 * 1024))
+    one.transport.send(2, propose(100))
+    one.transport.send(2, heartbeat(1))
+    await until(() => two.received.length === 8, 'all arrives')
+    const places = ['heartbeat', 'propose'].map((wanted) => two.received.findIndex(({ type }) => type === wanted))
+    expect(Math.max(...places)).toBeLessThan(7)
+    expect(one.drops).toBe(0)
+  })
+
+  it('drops pieces of a snapshot that a peer does not take, and says so in a notice alone', async () => {
+    const options = { ...QUICK, outboxBytesMax: 1024 * 1024 }
+    const [one, two] = [server(1, { options }), server(2, { options })]
+    await connect(one, two)
+    await snapshotsPass(one, two)
+    for (let at = 0; at < 20; at++) one.transport.send(2, piece(512 * 1024))
+    one.transport.send(2, heartbeat(1))
+    await until(() => two.received.some(({ type }) => type === 'heartbeat'), 'a heartbeat passes')
+    expect(one.notices).toEqual([expect.stringContaining('pieces of a snapshot to server 2 were dropped')])
+    expect(one.drops + one.downs + two.downs).toBe(0)
   })
 
   it('sends no frame above the limit that its peer would refuse', async () => {

@@ -19,17 +19,18 @@ const CUTS: readonly FaultKind[] = ['partition', 'one-way partition', 'partial c
 const HUNTS = {
   everything: {},
   elections: { kinds: [...CUTS, 'kill', 'pause', 'delay', 'slow disk'] },
-  leases: {
-    kinds: [...CUTS, 'delay', 'pause', 'drift', 'kill', 'leadership transfer'],
-    always: { drift: 'within', linearizableReads: 'lease' },
-  },
   crashes: {
     kinds: ['crash', 'kill', 'all down', 'slow disk', ...CUTS],
     durability: 'disk-first',
     always: { diskMs: [1, 12] },
   },
   'crashes in mem-first mode': { kinds: ['crash', 'slow disk', 'partition'], durability: 'mem-first', servers: 5 },
-  damage: { kinds: ['corrupted record', 'removed record', 'kill', 'partition'], durability: 'disk-first' },
+  damage: {
+    kinds: ['corrupted record', 'removed record', 'kill', 'partition'],
+    durability: 'disk-first',
+    // Bits are flipped on disks alone.
+    always: { weather: { delayMs: [0, 2] } },
+  },
   'busy processes': {
     always: {
       turnMs: 4,
@@ -47,6 +48,8 @@ const HUNTS = {
 } as const satisfies Record<string, RandomHunt>
 
 export type HuntName = keyof typeof HUNTS | DirectedName
+
+export const HUNT_NAMES: readonly string[] = [...Object.keys(HUNTS), ...Object.keys(DIRECTED)]
 
 /** The law that was broken, or what else broke the run. */
 export interface Kill {

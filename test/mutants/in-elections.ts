@@ -12,7 +12,7 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
     find: 'persists: [{ hardState: voted, runs: [], messages: [reply], ...endOf(log) }]',
     replace: 'messages: [reply], persists: [{ hardState: voted, runs: [], messages: [], ...endOf(log) }]',
     hunt: 'everything',
-    runsMax: 3,
+    runsMax: 10,
     laws: ['no vote is revealed', 'no term is revealed'],
   },
   {
@@ -21,7 +21,7 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
     find: 'if (isHardStateDurable(context)) return { ...NO_EFFECTS, messages }',
     replace: 'if (messages.length > 0) return { ...NO_EFFECTS, messages }',
     hunt: 'everything',
-    runsMax: 3,
+    runsMax: 10,
     laws: ['no term is revealed'],
   },
   {
@@ -58,7 +58,7 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
     find: 'const granted = isFree && context.leaderId === undefined && isUpToDate(log, message.lastLogTerm, message.lastLogIndex)',
     replace: 'const granted = isFree && context.leaderId === undefined',
     hunt: 'elections',
-    runsMax: 30,
+    runsMax: 60,
     laws: ['a vote goes only to a log at least as up to date'],
   },
   {
@@ -111,8 +111,8 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
     file: 'machines/step.ts',
     find: 'return context.leadership !== undefined || now < context.contact.promisedUntil',
     replace: 'return context.leadership !== undefined || now < 0',
-    hunt: 'leases',
-    runsMax: 40,
+    hunt: 'two servers do not hear each other',
+    runsMax: 1,
     laws: [LEASE],
   },
   {
@@ -147,8 +147,8 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
     file: 'machines/leading.ts',
     find: 'lease: { ...lease, isGivenUp: true }',
     replace: 'lease',
-    hunt: 'leases',
-    runsMax: 20,
+    hunt: 'a round is answered late',
+    runsMax: 1,
     laws: [LEASE],
   },
   {

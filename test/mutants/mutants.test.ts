@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { DIRECTED } from './directed.js'
+import { HUNT_NAMES } from './hunts.js'
 import { MUTANTS } from './index.js'
 import { plant } from './mutant.js'
 
@@ -9,8 +10,13 @@ const sourceOf = (file: string) => readFileSync(new URL(`../../src/${file}`, imp
 // Whether the simulator finds them is looked at by `npm run mutants`, which takes minutes.
 describe('the planted bugs', () => {
   it('are many, each with a name of its own', () => {
-    expect(MUTANTS.length).toBeGreaterThanOrEqual(27)
+    expect(MUTANTS.length).toBeGreaterThanOrEqual(60)
     expect(new Set(MUTANTS.map(({ name }) => name)).size).toBe(MUTANTS.length)
+  })
+
+  it('each break a law that is named, and every hunt has one to find', () => {
+    for (const { name, laws } of MUTANTS) expect(laws, name).not.toHaveLength(0)
+    expect(new Set(MUTANTS.map(({ hunt }) => hunt))).toEqual(new Set(HUNT_NAMES))
   })
 
   it.each(MUTANTS)('still have their place: a server that $name', (mutant) => {

@@ -105,12 +105,21 @@ describe('§5.1: terms act as a logical clock', () => {
     ['appendEntries', append(2, [4, 2]), rejected(3, 4, 0, 1)],
     ['heartbeat', heartbeat(2, 6), heartbeatReply(3, 6, 0)],
     ['readIndex', readIndex(2), { type: 'readIndexReply', term: 3, nonce: NONCE, id: 1, index: undefined }],
-    ['propose', propose(2), { type: 'proposeReply', term: 3, nonce: NONCE, batch: 1, refused: 'notLeader' }],
   ])('a server that receives a request with a stale term number rejects it, with its own: %s', (_, request, reply) => {
     const machine = follower({ term: 3 })
     const before = machine.context
     expect(machine.receive(2, request)).toEqual([sends([2, reply])])
     expect(machine.context).toMatchObject({ hardState: before.hardState, contact: before.contact, leaderId: undefined })
+  })
+
+  it('but for a proposal of a term that it may have led, before a restart too: it may have appended it then', () => {
+    const refusal: Message = { type: 'proposeReply', term: 5, nonce: NONCE, batch: 1, refused: 'notLeader' }
+    const machine = follower({ term: 3 })
+    expect(machine.receive(2, propose(2))).toEqual([])
+    machine.receive(2, append(5, [0, 0]))
+    machine.completeWrites()
+    expect(machine.receive(2, propose(3))).toEqual([])
+    expect(machine.receive(2, propose(4))).toEqual([sends([2, refusal])])
   })
 
   it.each([

@@ -29,19 +29,21 @@ describe('§5.5: follower and candidate crashes', () => {
     machine.send({ type: 'peerDown', peer: 2 })
     expect(messagesIn(machine.advance(HEARTBEAT_MS)).map(({ to }) => to)).toEqual([3])
     // What was on its way may have arrived: it is asked before all is sent again.
-    expect(machine.send({ type: 'peerUp', peer: 2, nonce: 2 })).toEqual([sends([2, append(1, [2, 1], [], 1)])])
+    expect(machine.send({ type: 'peerUp', peer: 2, nonce: 2, storeId: '' })).toEqual([
+      sends([2, append(1, [2, 1], [], 1)]),
+    ])
     expect(messagesIn(machine.receive(2, rejected(1, 2, 0, 2)))).toEqual([lost])
   })
 
   it('a restarted follower is taken to have only what it answers for since: it may have lost what was not synced', () => {
     const machine = serving()
-    machine.send({ type: 'peerUp', peer: 2, nonce: 1 })
+    machine.send({ type: 'peerUp', peer: 2, nonce: 1, storeId: '' })
     machine.receive(2, accepted(1, 1))
     machine.send({ type: 'peerDown', peer: 2 })
-    machine.send({ type: 'peerUp', peer: 2, nonce: 1 })
+    machine.send({ type: 'peerUp', peer: 2, nonce: 1, storeId: '' })
     expect(machine.context.leadership?.progress.get(2)?.matchIndex).toBe(1)
     machine.send({ type: 'peerDown', peer: 2 })
-    machine.send({ type: 'peerUp', peer: 2, nonce: 2 })
+    machine.send({ type: 'peerUp', peer: 2, nonce: 2, storeId: '' })
     expect(machine.context.leadership?.progress.get(2)?.matchIndex).toBe(0)
     expect(machine.context.commitIndex).toBe(1)
   })

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   accepted,
   answersIn,
+  changing,
   FIVE,
   heartbeatReply,
   HEARTBEAT_MS,
@@ -41,7 +42,7 @@ describe('Thesis §6.2: a leader steps down if an election timeout elapses witho
     beat(minority, 20, [2])
     const learner = serving({ configuration: { voters: [1, 2, 3], learners: [4] } })
     beat(learner, 20, [4])
-    const half = serving({ configuration: { voters: [1, 2, 3], votersOutgoing: [1, 4, 5], learners: [] } })
+    const half = changing()
     beat(half, 20, [2, 3])
     expect([minority.role, learner.role, half.role]).not.toContain('leader')
   })

@@ -80,7 +80,42 @@ function faultOf(kind: FaultKind, servers: number): fc.Arbitrary<Fault> {
       return fc.record({ kind: fc.constant(kind), who, rate: fc.constantFrom(0.96, 1.04) })
     case 'leadership transfer':
       return fc.record({ kind: fc.constant(kind), to: fc.option(id, { nil: undefined }) })
+    case 'failing snapshot disk':
+      return fc.record({
+        kind: fc.constant(kind),
+        who,
+        how: fc.constantFrom('torn write', 'failed write', 'failed sync', 'full', 'read-only'),
+      })
+    case 'slow snapshot disk':
+      return fc.record({ kind: fc.constant(kind), who, latencyMs: fc.constantFrom([1, 5] as const, [0, 60] as const) })
+    case 'corrupted snapshot':
+      return fc.record({
+        kind: fc.constant(kind),
+        who,
+        which: fc.constantFrom('newest', 'oldest'),
+        place: fc.double({ min: 0, max: 0.999, noNaN: true }),
+        restarts: fc.boolean(),
+      })
+    case 'wiped disk':
+      return fc.record({ kind: fc.constant(kind), who, by: fc.constantFrom<'itself' | number>('itself', ...ids) })
+    case 'membership change':
+      return membershipChange(who, ids)
     default:
       return fc.record({ kind: fc.constant(kind), who })
   }
+}
+
+/** What of it makes no sense when it is asked for is left out. */
+function membershipChange(via: fc.Arbitrary<Target>, ids: readonly number[]): fc.Arbitrary<Fault> {
+  const some = fc.subarray([...ids], { maxLength: 3 })
+  return fc.record({
+    kind: fc.constant('membership change'),
+    via,
+    add: fc.subarray([...ids]),
+    promotable: fc.boolean(),
+    promote: fc.subarray([...ids]),
+    demote: fc.subarray([...ids], { maxLength: 1 }),
+    remove: fc.oneof(some, fc.constant<Target[]>(['leader'])),
+    force: fc.boolean(),
+  })
 }

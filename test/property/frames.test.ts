@@ -4,9 +4,12 @@ import { describe, expect, it } from 'vitest'
 import { crc32 } from '../../src/machines/checksum.js'
 import type { Message } from '../../src/machines/messages.js'
 import { decodeMessage, encodeMessage } from '../../src/transport/codec.js'
-import { decodeHandshake } from '../../src/transport/handshake.js'
+import { decodeHandshake, encodeHandshake } from '../../src/transport/handshake.js'
+import { decodeJoinAnswer, encodeJoinAnswer, joinOf } from '../../src/transport/join.js'
+import type { JoinAnswer } from '../../src/transport/ports.js'
+import { PROTOCOL_VERSIONS } from '../../src/transport/protocol-versions.js'
 import { DEFAULT_FRAME_LIMITS as LIMITS } from '../../src/transport/frame-limits.js'
-import { anyMessage, messages } from './message-arbitrary.js'
+import { anyMessage, member, messages } from './message-arbitrary.js'
 
 const packr = new Packr({ useRecords: false })
 
@@ -15,7 +18,8 @@ const copy = (parts: readonly Uint8Array[]) => parts.map((part) => new Uint8Arra
 
 /** Bytes as they are equal whatever holds them: what Node delivers is a Buffer. */
 function plain(message: Message): Message {
-  if (message.type === 'propose') return { ...message, bytes: new Uint8Array(message.bytes) }
+  if (message.type === 'propose' || message.type === 'installSnapshot')
+    return { ...message, bytes: new Uint8Array(message.bytes) }
   if (message.type !== 'appendEntries') return message
   return { ...message, runs: message.runs.map((run) => ({ ...run, bytes: new Uint8Array(run.bytes) })) }
 }
@@ -91,7 +95,7 @@ describe('a frame', () => {
       fc.double(),
       fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
     )
-    const fields = fc.tuple(fc.nat(13), fc.array(scalar, { maxLength: 9 })).map(([type, rest]) => [1, 0, type, ...rest])
+    const fields = fc.tuple(fc.nat(18), fc.array(scalar, { maxLength: 9 })).map(([type, rest]) => [1, 0, type, ...rest])
     const value = fc.oneof(
       { weight: 4, arbitrary: fields },
       {
@@ -133,6 +137,51 @@ describe('a handshake', () => {
         const decoded = decodeHandshake(said)
         if ('malformed' in decoded) expect(decoded.malformed).toMatch(/./)
         else expect(decodeHandshake(JSON.stringify(decoded))).toEqual(decoded)
+      }),
+    )
+  })
+})
+
+describe('a wish to join', () => {
+  const request = fc.record({ clusterId: fc.constantFrom(null, 'cluster'), member })
+  const answer: fc.Arbitrary<JoinAnswer> = fc.oneof(
+    fc.record({
+      kind: fc.constant('accepted' as const),
+      clusterId: fc.constantFrom(null, 'cluster'),
+      members: fc.array(member, { maxLength: 5 }),
+    }),
+    member.map(({ address }) => ({ kind: 'redirect' as const, address })),
+    member.map(({ address }) => ({ kind: 'refused' as const, reason: address })),
+  )
+
+  it('and its answer arrive as they were said', () => {
+    fc.assert(
+      fc.property(request, answer, (asked, answered) => {
+        const join = joinOf(asked, PROTOCOL_VERSIONS)!
+        expect(decodeHandshake(encodeHandshake(join))).toEqual({ ...join, ...asked })
+        expect(decodeJoinAnswer(encodeJoinAnswer(answered, 2), PROTOCOL_VERSIONS)).toEqual(answered)
+      }),
+    )
+  })
+
+  it('answered with arbitrary JSON is refused or understood', () => {
+    const said = fc.oneof(
+      fc.json(),
+      fc.record({
+        kind: fc.constantFrom('accepted', 'redirect', 'refusal', 'refused'),
+        version: fc.nat(4),
+        address: fc.jsonValue(),
+        reason: fc.jsonValue(),
+        clusterId: fc.jsonValue(),
+        members: fc.array(fc.oneof(member, fc.jsonValue())),
+      }),
+    )
+    fc.assert(
+      fc.property(said, (value) => {
+        const text = typeof value === 'string' ? value : JSON.stringify(value)
+        const decoded = decodeJoinAnswer(text, PROTOCOL_VERSIONS)
+        if ('malformed' in decoded) expect(decoded.malformed).toMatch(/./)
+        else expect(decodeJoinAnswer(encodeJoinAnswer(decoded, 2), PROTOCOL_VERSIONS)).toEqual(decoded)
       }),
     )
   })

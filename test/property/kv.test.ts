@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ActorumError } from '../../src/errors.js'
-import type { KvCommand, KvResult } from '../../src/state-machines/kv/commands.js'
+import type { KvCommand, KvResult, SingleKeyCommand } from '../../src/state-machines/kv/commands.js'
 import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
 import type { Bytes } from '../../src/state-machines/kv/keys.js'
-import { batchOf, batchOfPayloads, encoded, keyOf } from '../unit/kv-batch.js'
+import { batchOf, batchOfPayloads, encoded, keyOf, restore } from '../unit/kv-batch.js'
 
 const bytes = (minLength: number): fc.Arbitrary<Bytes> =>
   fc.oneof(
@@ -12,7 +12,7 @@ const bytes = (minLength: number): fc.Arbitrary<Bytes> =>
     fc.string({ minLength, maxLength: 40, unit: 'grapheme' }),
     fc.constantFrom('a', 'b'),
   )
-const command: fc.Arbitrary<KvCommand> = fc.oneof(
+const command: fc.Arbitrary<SingleKeyCommand> = fc.oneof(
   fc.record({ type: fc.constant('put' as const), key: bytes(1), value: bytes(0) }),
   fc.record({ type: fc.constant('delete' as const), key: bytes(1) }),
   fc.record({
@@ -23,13 +23,31 @@ const command: fc.Arbitrary<KvCommand> = fc.oneof(
   }),
 )
 
+/** One of each kind that the three above are not. */
+const others: readonly KvCommand[] = [
+  { type: 'put', key: 'k', value: 'v', ttlMs: 5, wantPrevious: true },
+  { type: 'deleteRange', from: 'a', to: 'z', wantPrevious: true },
+  { type: 'range', from: 'a', to: undefined, limit: 3 },
+  {
+    type: 'txn',
+    compares: [
+      { key: 'k', target: 'value', relation: '<', operand: 'v' },
+      { key: 'k', target: 'version', relation: '=', operand: 1 },
+    ],
+    then: [{ type: 'get', key: 'k' }],
+    else: [{ type: 'txn', compares: [], then: [{ type: 'delete', key: 'k' }], else: [] }],
+  },
+  { type: 'inSession', session: 1, sequence: 2, lowestOutstanding: 1, command: { type: 'grantLease', ttlMs: 5 } },
+  { type: 'openSession', timeoutMs: 5 },
+]
+
 const hex = (value: Bytes) => Buffer.from(value).toString('hex')
 
 /** The same in the plainest way: a map of hexadecimal strings. */
 class Model {
   readonly map = new Map<string, string>()
 
-  apply(command: KvCommand, revision: number): KvResult {
+  apply(command: SingleKeyCommand, revision: number): KvResult {
     const key = hex(command.key)
     switch (command.type) {
       case 'put':
@@ -64,11 +82,13 @@ describe('the key-value store', () => {
   })
 
   it('meets any bytes as a command with a result or a named error', () => {
-    const damaged = fc.tuple(command, fc.nat(50), fc.nat(255)).map(([command, at, byte]) => {
-      const payload = encoded(command)
-      payload[at % payload.length] = byte
-      return payload
-    })
+    const damaged = fc
+      .tuple(fc.oneof(command, fc.constantFrom(...others)), fc.nat(100), fc.nat(255))
+      .map(([command, at, byte]) => {
+        const payload = encoded(command)
+        payload[at % payload.length] = byte
+        return payload
+      })
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.uint8Array({ maxLength: 30 }), damaged), { maxLength: 5 }), (payloads) => {
         const batch = batchOfPayloads(payloads)
@@ -86,7 +106,7 @@ describe('the key-value store', () => {
           { maxLength: 4 },
         ),
         (chunks) => {
-          expectNamedError(() => new KeyValueStore().restore(chunks))
+          expectNamedError(() => restore(new KeyValueStore(), chunks))
         },
       ),
       { numRuns: 1000 },
@@ -96,7 +116,7 @@ describe('the key-value store', () => {
 
 function restored(store: KeyValueStore): KeyValueStore {
   const other = new KeyValueStore()
-  other.restore(store.snapshot())
+  restore(other, store.snapshot())
   return other
 }
 

@@ -7,13 +7,17 @@ import type { EntriesRequest } from '../../src/machines/effects.js'
 import type { Message } from '../../src/machines/messages.js'
 import type { Configuration, LogIndex, Term } from '../../src/machines/types.js'
 import {
+  accepted,
   batch,
   commandBytes,
+  configurationRun,
   entries,
   FIVE,
   Machine,
+  membershipChange,
   NONCE,
   readsIn,
+  snapshotId,
   T,
   THREE,
   type Setup,
@@ -36,12 +40,40 @@ const type = <Type extends string>(name: Type) => fc.constant(name)
 const position = { index: near, entryTerm: near, isTrue: fc.boolean() }
 const runShapes = fc.array(fc.record({ count: fc.integer({ min: 1, max: 3 }), later: fc.nat(1) }), { maxLength: 4 })
 
+const ids = fc.uniqueArray(fc.integer({ min: 1, max: 7 }), { maxLength: 3 })
+const wanted = fc
+  .record({ learners: ids, promote: ids, remove: ids, addresses: ids, force: fc.boolean() })
+  .map(({ learners, addresses, ...rest }) => {
+    const moved = addresses.map((id) => ({ id, address: `moved ${id}` }))
+    return { ...rest, addresses: moved, learners: learners.map((id) => ({ id, address: `${id}:1`, promotable: true })) }
+  })
+/** Changes that have a chance: one list, or two. */
+const change = fc.oneof(
+  wanted,
+  wanted.map(({ promote }) => membershipChange({ promote, force: true })),
+  wanted.map(({ remove }) => membershipChange({ remove, force: true })),
+  wanted.map(({ learners }) => membershipChange({ learners })),
+)
+const configuration = fc
+  .record({ voters: fc.uniqueArray(fc.integer({ min: 1, max: 5 }), { minLength: 1 }), outgoing: fc.option(ids) })
+  .map(({ voters, outgoing }): Configuration => {
+    const joint = outgoing === null || outgoing.length === 0 ? {} : { votersOutgoing: outgoing }
+    return { voters, learners: [6], ...joint }
+  })
+
 const said = fc.oneof(
   fc.record({ type: type('preVote'), term: nearTerm, ...position }),
   fc.record({ type: type('requestVote'), term: nearTerm, ...position, transfer: fc.boolean() }),
   fc.record({ type: type('preVoteReply'), term: nearTerm, granted: fc.boolean() }),
   fc.record({ type: type('requestVoteReply'), term: nearTerm, granted: fc.boolean() }),
-  fc.record({ type: type('appendEntries'), term: nearTerm, ...position, commit: near, runs: runShapes }),
+  fc.record({
+    type: type('appendEntries'),
+    term: nearTerm,
+    ...position,
+    commit: near,
+    runs: runShapes,
+    configuration: fc.option(configuration, { freq: 4 }),
+  }),
   fc.record({ type: type('accepted'), term: nearTerm, index: near }),
   fc.record({ type: type('rejected'), term: nearTerm, index: near, conflictTerm: near, conflictIndex: near }),
   fc.record({ type: type('heartbeat'), term: nearTerm, round: fc.nat(9), commit: near, promiseMs: fc.nat(2 * T) }),
@@ -51,6 +83,16 @@ const said = fc.oneof(
   fc.record({ type: type('readIndexReply'), term: nearTerm, id: fc.nat(9), index: fc.option(near) }),
   fc.record({ type: type('propose'), term: nearTerm, batch: fc.nat(9), count: fc.integer({ min: 1, max: 3 }) }),
   fc.record({ type: type('proposeReply'), term: nearTerm, batch: fc.nat(9) }),
+  fc.record({ type: type('installSnapshot'), term: nearTerm, ...position, offset: fc.nat(9) }),
+  fc.record({
+    type: type('installSnapshotReply'),
+    term: nearTerm,
+    ...position,
+    outcome: fc.constantFrom('more' as const, 'installed' as const, 'refused' as const),
+  }),
+  fc.record({ type: type('changeMembership'), term: nearTerm, id: fc.nat(9), wanted }),
+  fc.record({ type: type('changeMembershipReply'), term: nearTerm, id: fc.nat(9), index: fc.option(near) }),
+  fc.record({ type: type('notMember'), term: nearTerm, index: near }),
 )
 type Said = typeof said extends fc.Arbitrary<infer Value> ? Value : never
 
@@ -69,7 +111,15 @@ const happening = fc.oneof(
   },
   { arbitrary: fc.record({ type: type('reads'), lease: fc.boolean() }), weight: 1 },
   { arbitrary: fc.record({ type: type('entriesRead') }), weight: 2 },
-  { arbitrary: fc.record({ type: type('peerUp'), peer, nonce: fc.nat(2) }), weight: 1 },
+  {
+    arbitrary: fc.record({ type: type('peerUp'), peer, nonce: fc.nat(2), storeId: fc.constantFrom('a', 'b') }),
+    weight: 1,
+  },
+  { arbitrary: fc.record({ type: type('change'), change }), weight: 3 },
+  { arbitrary: fc.record({ type: type('agree') }), weight: 3 },
+  { arbitrary: fc.record({ type: type('compact'), place: fc.nat(9), isTrue: fc.boolean() }), weight: 2 },
+  { arbitrary: fc.record({ type: type('snapshot'), from: peer, ...position, configuration }), weight: 1 },
+  { arbitrary: fc.record({ type: type('snapshotProgress'), to: peer, index: near }), weight: 1 },
   { arbitrary: fc.record({ type: type('peerDown'), peer }), weight: 1 },
   { arbitrary: fc.record({ type: type('peerDropped'), peer }), weight: 1 },
   { arbitrary: fc.record({ type: type('transfer'), to: fc.option(peer, { nil: undefined }) }), weight: 1 },
@@ -136,6 +186,28 @@ class World {
         return machine.send(happening)
       case 'transfer':
         return machine.send({ type: 'transferLeadership', to: happening.to })
+      case 'change':
+        return machine.ask(happening.change, ++this.#id)
+      case 'agree':
+        return this.#agree()
+      case 'compact': {
+        const run = machine.disk[happening.place % Math.max(1, machine.disk.length)]
+        if (run === undefined) return []
+        const { lastIndex: index, term, checksum, clusterTime } = run
+        const end = { index, term: happening.isTrue ? term : term + 1, checksum, clusterTime }
+        return machine.send({ type: 'compactLog', end })
+      }
+      case 'snapshot': {
+        const { from, configuration } = happening
+        const place = placeIn(machine, happening, machine.term)
+        const boundary = { ...place, checksum: 0, clusterTime: 0, configuration }
+        const stored = { id: snapshotId(place.index, place.term), boundary }
+        return machine.send({ type: 'snapshotReceived', from, stored })
+      }
+      case 'snapshotProgress': {
+        const snapshot = snapshotId(atLeast(1, machine.context.log.lastIndex + happening.index), 1)
+        return machine.send({ type: 'snapshotProgress', to: happening.to, snapshot, outcome: 'more', offset: 8 })
+      }
     }
   }
 
@@ -143,6 +215,17 @@ class World {
   #elect() {
     const effects = [...this.machine.advance(2 * T)]
     effects.push(...this.#vote(true), ...this.machine.completeWrites(), ...this.#vote(true))
+    return effects
+  }
+
+  /** All members have all that this server leads them to. */
+  #agree() {
+    const { machine } = this
+    const effects = [...machine.completeWrites()]
+    for (const from of machine.context.leadership?.progress.keys() ?? []) {
+      if (machine.role !== 'leader') break
+      effects.push(...machine.receive(from, accepted(machine.term, machine.context.log.lastIndex)))
+    }
     return effects
   }
 
@@ -166,14 +249,20 @@ interface Claimed {
 
 const atLeast = (min: number, value: number) => Math.max(min, value)
 
+function placeIn({ context: { log } }: Machine, { index, isTrue, entryTerm }: Claimed, term: Term) {
+  const at = atLeast(0, log.lastIndex + index)
+  const found = isTrue ? (termAt(log, at) ?? term) : term + entryTerm
+  return { index: at, term: at === 0 ? 0 : Math.min(term, atLeast(1, found)) }
+}
+
 function messageOf(machine: Machine, one: Said): Message {
   const { log, commitIndex, leadership, hardState } = machine.context
   const term = atLeast(1, hardState.term + one.term)
   const end = (offset: number) => atLeast(0, log.lastIndex + offset)
-  const place = ({ index, isTrue, entryTerm }: Claimed) => {
-    const at = end(index)
-    const found = isTrue ? (termAt(log, at) ?? term) : term + entryTerm
-    return { index: at, term: at === 0 ? 0 : Math.min(term, atLeast(1, found)) }
+  const place = (claimed: Claimed) => placeIn(machine, claimed, term)
+  const snapshot = (claimed: Claimed) => {
+    const at = place(claimed)
+    return snapshotId(atLeast(1, at.index), at.term)
   }
   switch (one.type) {
     case 'preVote':
@@ -189,7 +278,7 @@ function messageOf(machine: Machine, one: Said): Message {
       return { type: one.type, term, granted: one.granted }
     case 'appendEntries': {
       const prev = place(one)
-      const runs = chain(prev, one.runs, term)
+      const runs = chain(prev, one.runs, term, one.configuration)
       const commit = atLeast(0, commitIndex + one.commit)
       return {
         type: 'appendEntries',
@@ -235,6 +324,18 @@ function messageOf(machine: Machine, one: Said): Message {
     }
     case 'proposeReply':
       return { type: 'proposeReply', term, nonce: NONCE, batch: one.batch, refused: 'busy' }
+    case 'installSnapshot':
+      return { ...one, term, snapshot: snapshot(one), bytes: new Uint8Array(one.offset) }
+    case 'installSnapshotReply':
+      return { type: 'installSnapshotReply', term, snapshot: snapshot(one), outcome: one.outcome, offset: 0 }
+    case 'changeMembership':
+      return { type: 'changeMembership', term, nonce: NONCE, id: one.id, change: one.wanted }
+    case 'changeMembershipReply': {
+      const index = one.index === null ? undefined : end(one.index)
+      return { type: 'changeMembershipReply', term, nonce: NONCE, id: one.id, index, refusal: '' }
+    }
+    case 'notMember':
+      return { type: 'notMember', term, index: end(one.index) }
   }
 }
 
@@ -243,6 +344,7 @@ function chain(
   prev: { readonly index: LogIndex; readonly term: Term },
   shapes: readonly { readonly count: number; readonly later: number }[],
   termMax: Term,
+  configuration: Configuration | null,
 ): readonly EntryRun[] {
   const runs: EntryRun[] = []
   for (const { count, later } of shapes) {
@@ -253,6 +355,8 @@ function chain(
     const stamps = { clusterTime: 0, wallTime: 0, origin: { server: 2, nonce: 0, batch: 0 } }
     runs.push(sealRun(commandBytes(count), { ...spec, ...stamps }, crc32))
   }
+  const last = runs.at(-1)
+  if (last !== undefined && configuration !== null) runs.push(configurationRun(last, last.term, configuration))
   return runs
 }
 

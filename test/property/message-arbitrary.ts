@@ -10,6 +10,7 @@ import {
   type RunKind,
 } from '../../src/machines/entry-run.js'
 import type { Message, MessageType } from '../../src/machines/messages.js'
+import type { Member } from '../../src/machines/types.js'
 
 const SESSION_BYTES = 16
 const TERM_MAX = Number.MAX_SAFE_INTEGER
@@ -118,6 +119,57 @@ const round = fc.maxSafeNat()
 const typed = <Type extends MessageType>(type: Type) => fc.constant(type)
 const asked = { term, nonce: uint32, id: fc.maxSafeNat() }
 
+const snapshotOf = (termMax: number) =>
+  fc.record({
+    index: index.map((value) => value + 1),
+    term: fc.integer({ min: 1, max: termMax }),
+    byteLength: fc.integer({ min: 1, max: 2 ** 52 }),
+    checksum: uint32,
+  })
+
+const installSnapshot: fc.Arbitrary<Message> = term.chain((inTerm) =>
+  fc
+    .record({ snapshot: snapshotOf(inTerm), bytes: fc.uint8Array({ maxLength: 300 }), place: fc.maxSafeNat() })
+    .map(({ snapshot, bytes, place }): Message => {
+      const byteLength = Math.max(snapshot.byteLength, bytes.length)
+      const offset = place % (byteLength - bytes.length + 1)
+      return { type: 'installSnapshot', term: inTerm, snapshot: { ...snapshot, byteLength }, offset, bytes }
+    }),
+)
+
+const installSnapshotReply: fc.Arbitrary<Message> = fc
+  .record({
+    term: replyTerm,
+    snapshot: snapshotOf(TERM_MAX),
+    outcome: fc.constantFrom('more' as const, 'installed' as const, 'refused' as const),
+    place: fc.maxSafeNat(),
+  })
+  .map(({ place, ...one }): Message => {
+    return { type: 'installSnapshotReply', ...one, offset: place % (one.snapshot.byteLength + 1) }
+  })
+
+const serverId = fc.integer({ min: 1, max: 2 ** 32 - 1 })
+/** What may stand in a line of a log. */
+const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).filter((text) => /^\P{C}{1,256}$/u.test(text))
+const place = fc.record({ id: serverId, address: name })
+
+export const member: fc.Arbitrary<Member> = fc.record(
+  { id: serverId, address: name, storeId: name, promotable: fc.boolean() },
+  { requiredKeys: ['id', 'address'] },
+)
+
+const changeMembership: fc.Arbitrary<Message> = fc.record({
+  type: typed('changeMembership'),
+  ...asked,
+  change: fc.record({
+    learners: fc.array(member, { maxLength: 5 }),
+    promote: fc.array(serverId, { maxLength: 5 }),
+    remove: fc.array(serverId, { maxLength: 5 }),
+    addresses: fc.array(place, { maxLength: 5 }),
+    force: fc.boolean(),
+  }),
+})
+
 /** Every kind of message, every field over its whole range. */
 export const messages: Readonly<Record<MessageType, fc.Arbitrary<Message>>> = {
   preVote: campaign.map((one): Message => ({ type: 'preVote', ...one })),
@@ -164,6 +216,17 @@ export const messages: Readonly<Record<MessageType, fc.Arbitrary<Message>>> = {
     batch: fc.maxSafeNat(),
     refused: fc.constantFrom('notLeader' as const, 'busy' as const),
   }),
+  installSnapshot,
+  installSnapshotReply,
+  changeMembership,
+  changeMembershipReply: fc.record({
+    type: typed('changeMembershipReply'),
+    ...asked,
+    term: replyTerm,
+    index: fc.option(index, { nil: undefined }),
+    refusal: fc.oneof(fc.constant(''), name),
+  }),
+  notMember: fc.record({ type: typed('notMember'), term, index }),
 }
 
 export const anyMessage: fc.Arbitrary<Message> = fc.oneof(...Object.values(messages))

@@ -106,7 +106,8 @@ export interface Play extends Omit<KvScenarioOptions, 'seed'> {
  * all faults are healed. The stories are the same each time, unless FAST_CHECK_SEED asks for others.
  */
 export function playStories({ faults, stories = 25, claim, ...options }: Play): void {
-  const { servers = 3, clients = 3 } = options
+  const { servers: voters = 3, spares = 0, clients = 3 } = options
+  const servers = voters + spares
   const commands = fc.commands(
     [
       fc

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ApplyActor } from '../../src/actors/apply-actor.js'
 import type { EntryRun } from '../../src/machines/entry-run.js'
-import type { CommittedBatch, StateMachine } from '../../src/state-machines/ports.js'
+import type { CommittedBatch, SnapshotSink, StateMachine } from '../../src/state-machines/ports.js'
 import type { Callback, LogStore } from '../../src/storage/ports.js'
 import { LogWriter } from '../../src/testing/log-store-subject.js'
 
@@ -48,7 +48,9 @@ class Indexes implements StateMachine<never, number> {
     return []
   }
 
-  restore(): void {}
+  restore(): SnapshotSink {
+    return { write: () => undefined, end: () => undefined, abandon: () => undefined }
+  }
 
   get firstIndexes(): readonly number[] {
     return this.batches.map(({ firstIndex }) => firstIndex)
@@ -72,7 +74,7 @@ function applier(isAwaited: (run: EntryRun) => boolean = () => false) {
       fail: (error) => failures.push(error),
       wake: () => wakes++,
     },
-    0,
+    { index: 0, term: 0, checksum: 0, clusterTime: 0 },
   )
   /** A commit and the turn that it came in; everything is on disk unless said otherwise. */
   const commit = (index: number, runs: readonly EntryRun[], durableIndex = Infinity): void => {

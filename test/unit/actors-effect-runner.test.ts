@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { EffectRunner, mergeSteps, type MergedWrite } from '../../src/actors/effect-runner.js'
 import { ActorumError } from '../../src/errors.js'
-import type { Answer, Commit, Effect, Persist } from '../../src/machines/effects.js'
+import type { Answer, Commit, Effect, Persist, SnapshotWork } from '../../src/machines/effects.js'
 import type { EntryRun } from '../../src/machines/entry-run.js'
 import type { LocalEvent } from '../../src/machines/events.js'
 import type { Envelope } from '../../src/machines/messages.js'
@@ -45,6 +45,7 @@ class SentOnly implements Transport {
   send(to: number, message: Envelope['message']): void {
     this.sent.push({ to, message })
   }
+  ask(): void {}
   stop(callback: () => void): void {
     callback()
   }
@@ -58,6 +59,7 @@ function runner() {
   const answers: Answer[] = []
   const notices: string[] = []
   const posted: LocalEvent[] = []
+  const works: SnapshotWork[] = []
   const failures: Error[] = []
   const completed: LocalEvent[] = []
   const self: EffectRunner = new EffectRunner(
@@ -66,6 +68,7 @@ function runner() {
       store,
       commit: (commit) => commits.push(commit),
       answer: (answer) => answers.push(answer),
+      workOnSnapshot: (work) => works.push(work),
       notify: (text) => notices.push(text),
       written: (write: MergedWrite) => completed.push(self.complete(write, 7)),
       post: (event) => posted.push(event),
@@ -74,7 +77,7 @@ function runner() {
     10,
   )
   const run = (...effects: readonly Effect[]): void => effects.forEach((effect) => self.run(effect))
-  return { self, run, store, transport, commits, answers, notices, posted, failures, completed }
+  return { self, run, store, transport, commits, answers, notices, works, posted, failures, completed }
 }
 
 const BEFORE = entries(Array.from({ length: 10 }, () => 1))
@@ -84,7 +87,7 @@ const append = (run: EntryRun | undefined): Effect => persists({ runs: [run!], l
 
 describe('the effect runner', () => {
   it('does every kind of effect, each item in its order', () => {
-    const { run, transport, commits, answers, notices, store, posted } = runner()
+    const { run, transport, commits, answers, notices, works, store, posted } = runner()
     const answer: Answer = { type: 'readsReady', nonce: 1, id: 1, index: 3 }
     const commit: Commit = { index: 10, runs: [] }
     const request = { peer: 3, from: 4, bytesMax: 100, term: 1, truncations: 2 }
@@ -93,10 +96,12 @@ describe('the effect runner', () => {
       { type: 'commit', commits: [commit] },
       { type: 'answerRequests', answers: [answer] },
       { type: 'notices', texts: ['a notice'] },
+      { type: 'workOnSnapshots', works: [{ type: 'stream', peer: 2 }] },
       { type: 'readEntries', requests: [request] },
     )
     expect(transport.sent).toEqual([reply(3), reply(4)])
     expect([commits, answers, notices]).toEqual([[commit], [answer], ['a notice']])
+    expect(works).toEqual([{ type: 'stream', peer: 2 }])
     store.reads[0]?.(undefined, BEFORE)
     expect(posted).toEqual([{ type: 'entriesRead', peer: 3, term: 1, truncations: 2, runs: BEFORE }])
   })

@@ -246,6 +246,30 @@ describe('pending proposals', () => {
     expect(request.outcome.value).toBe(1)
   })
 
+  it('that are not answered go to the same leader once more after retryMs, byte for byte, and then ever less often', () => {
+    const { proposals, add } = pending()
+    const request = add()
+    const [batch] = proposals.drain(OTHER, 0)
+    expect(proposals.drain(OTHER, 199)).toEqual([])
+    expect(proposals.drain(OTHER, 200)).toEqual([batch])
+    expect(proposals.drain(OTHER, 599)).toEqual([])
+    expect(proposals.drain(OTHER, 600)).toEqual([batch])
+    apply(proposals, batch!)
+    expect(request.outcome).toMatchObject({ answers: 1, value: 1 })
+    expect(proposals.drain(OTHER, 10_000)).toEqual([])
+  })
+
+  it('are not sent again by the leader itself, whose log has them, nor to another leader', () => {
+    const { proposals, add } = pending()
+    const own = add()
+    proposals.drain(SELF, 0)
+    expect(proposals.drain(SELF, 1000)).toEqual([])
+    const next = { ...OTHER, term: 4 }
+    proposals.leaderChanged(next)
+    expect(proposals.drain(next, 2000)).toEqual([])
+    expect(own.now).toBe('OUTCOME_UNKNOWN')
+  })
+
   it('that an overloaded leader refused are BUSY', () => {
     const { proposals, add } = pending()
     const request = add()
@@ -340,6 +364,7 @@ class World {
   readonly proposed = new Set<number>()
   leader: LeaderView = NOBODY
   now = 0
+  readonly #sent = new Set<number>()
   #next = 1
 
   constructor(forwardToLeader: boolean) {
@@ -395,6 +420,9 @@ class World {
 
   #turn(): void {
     for (const batch of this.proposals.drain(this.leader, this.now)) {
+      // Sent again: a leader takes each but once.
+      if (this.#sent.has(batch.batch)) continue
+      this.#sent.add(batch.batch)
       for (const number of numbersIn(batch)) {
         invariant(!this.proposed.has(number), 'a command is not proposed twice', number)
         expect(this.requests.get(number)?.now).toBe('pending')

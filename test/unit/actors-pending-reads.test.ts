@@ -13,13 +13,13 @@ const NOBODY: LeaderView = { leaderId: undefined, term: 3, isSelf: false }
 
 class Read implements ReadRequest {
   readonly outcome = new Outcome<undefined>()
-  readonly deadline: number
+  readonly timeoutMs: number
   isSettled = false
   serve = () => this.outcome.resolve(undefined)
   reject = this.outcome.reject
 
-  constructor(deadline = 1000) {
-    this.deadline = deadline
+  constructor(timeoutMs = 1000) {
+    this.timeoutMs = timeoutMs
   }
 
   get now(): string {
@@ -29,8 +29,8 @@ class Read implements ReadRequest {
 
 function pending(limits: Partial<ReadLimits> = {}) {
   const reads = new PendingReads({ ...LIMITS, ...limits }, NONCE)
-  const add = (deadline = 1000, lease = false): Read => {
-    const read = new Read(deadline)
+  const add = (timeoutMs = 1000, lease = false): Read => {
+    const read = new Read(timeoutMs)
     reads.add(read, lease)
     return read
   }
@@ -143,12 +143,12 @@ describe('pending reads', () => {
     expect(reads.size).toBe(0)
   })
 
-  it('time out as NO_LEADER or TIMEOUT, each at its own deadline', () => {
+  it('time out as NO_LEADER or TIMEOUT, each in its own time from the turn that took it in', () => {
     const { reads, add, ready } = pending()
     const unasked = add(100)
     reads.drain(NOBODY, 0)
     reads.expire(100, NOBODY)
-    const [unanswered, unapplied, patient] = [add(200), add(250, true), add(900)]
+    const [unanswered, unapplied, patient] = [add(90), add(140, true), add(790)]
     const [lease] = reads.drain(OTHER, 110)
     ready(lease, 9, 1)
     reads.expire(200, OTHER)
@@ -160,6 +160,17 @@ describe('pending reads', () => {
       'pending',
     ])
     expect(reads.size).toBe(1)
+  })
+
+  it('that are asked again keep the time they had', () => {
+    const { reads, add } = pending()
+    const read = add(100)
+    reads.drain(OTHER, 0)
+    reads.drain({ ...OTHER, term: 4 }, 60)
+    reads.expire(99, OTHER)
+    expect(read.now).toBe('pending')
+    reads.expire(100, OTHER)
+    expect(read.now).toBe('TIMEOUT')
   })
 
   it('that are aborted are ABORTED, once, and are not asked any more', () => {
@@ -210,7 +221,7 @@ describe('pending reads, whatever happens to them', () => {
         for (const event of happenings) {
           switch (event.type) {
             case 'add': {
-              const read = new Read(now + event.forMs)
+              const read = new Read(event.forMs)
               const floor = commitIndex
               read.serve = () => {
                 expect(lastApplied).toBeGreaterThanOrEqual(floor)

@@ -26,14 +26,17 @@ describe('a call', () => {
     const { servers, server } = lone()
     const outcome = new Outcome<unknown>()
     const wrong = [{ timeoutMs: 0 }, { timeoutMs: 'soon' }, { signal: 7 }, { timeOutMs: 5 }, { consistency: 'lease' }]
+    const wrongReads = [{ consistency: 'strong' }, { maxStalenessMs: 0 }, { minRevision: -1 }, { minRevision: 1.5 }]
     for (const options of wrong) {
       const propose = (): void =>
         server.calls.propose(put('key', 'value'), untyped<CallOptions>(options), outcome.resolve, outcome.reject)
       expect(propose).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
     }
-    const read = (): void =>
-      server.calls.read(() => 1, untyped<ReadOptions>({ consistency: 'strong' }), outcome.resolve, outcome.reject)
-    expect(read).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    for (const options of wrongReads) {
+      const read = (): void =>
+        server.calls.read(() => 1, untyped<ReadOptions>(options), outcome.resolve, outcome.reject)
+      expect(read).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    }
     servers.advance(10_000)
     expect(outcome.answers).toBe(0)
     expect(server.keyValues.size).toBe(0)
@@ -105,6 +108,35 @@ describe('a read', () => {
     const elsewhere = follower.get('key')
     expect(elsewhere.now).toBe('pending')
     servers.until(() => elsewhere.now === 'ok', 'the leader answers by its lease')
+  })
+
+  it('that is eventual with a bound on staleness asks a leader only where its server cannot vouch for it', () => {
+    const servers = new MemoryServers(3)
+    const leader = servers.elect()
+    const follower = servers.follower()
+    const bounded = { consistency: 'eventual', maxStalenessMs: 500 } as const
+    const first = follower.get('key', bounded)
+    expect(first.now).toBe('pending')
+    servers.until(() => first.now === 'ok', 'the leader has confirmed it')
+    expect(follower.get('key', bounded).now).toBe('ok')
+    servers.advance(501)
+    expect(follower.get('key', bounded).now).toBe('pending')
+    expect(leader.get('key', bounded).now).toBe('ok')
+  })
+
+  it('that is eventual waits for the revision that its client has seen, and for nobody', () => {
+    const servers = new MemoryServers(3)
+    const leader = servers.elect()
+    const follower = servers.follower()
+    const write = leader.put('key', 'value')
+    servers.until(() => write.now === 'ok', 'the write is committed')
+    const minRevision = leader.raft.lastApplied
+    const read = follower.get('key', { consistency: 'eventual', minRevision })
+    servers.until(() => read.now === 'ok', 'the follower has applied it')
+    expect(read.value).toBe('value')
+    const ahead = follower.get('key', { consistency: 'eventual', minRevision: minRevision + 1000, timeoutMs: 100 })
+    servers.advance(200)
+    expect(ahead.now).toBe('TIMEOUT')
   })
 
   it('that throws fails alone: the server goes on', () => {

@@ -8,7 +8,13 @@ import {
   type EntryRun,
   type RunSpec,
 } from '../../src/machines/entry-run.js'
-import type { AppendEntries, Heartbeat, Propose } from '../../src/machines/messages.js'
+import type {
+  AppendEntries,
+  ChangeMembership,
+  Heartbeat,
+  InstallSnapshot,
+  Propose,
+} from '../../src/machines/messages.js'
 import { decodeMessage, encodeMessage } from '../../src/transport/codec.js'
 import { DEFAULT_FRAME_LIMITS } from '../../src/transport/frame-limits.js'
 
@@ -182,6 +188,113 @@ describe('a proposal is refused', () => {
     expect(decode([head!])).toEqual(refused(/in 0 parts/))
     expect(decode([head!, bytes!, bytes!])).toEqual(refused(/in 2 parts/))
   })
+})
+
+const piece: InstallSnapshot = {
+  type: 'installSnapshot',
+  term: 3,
+  snapshot: { index: 7, term: 2, byteLength: 10, checksum: 9 },
+  offset: 4,
+  bytes: Uint8Array.of(1, 2, 3),
+}
+
+describe('a piece of a snapshot is refused', () => {
+  it('when a byte of it is damaged', () => {
+    const [head] = encodeMessage(piece, crc32)
+    expect(decode([head!, Uint8Array.of(1, 2, 4)])).toEqual(refused(/body does not match its checksum/))
+  })
+
+  it('without its bytes, with others, or with more parts', () => {
+    const [head, bytes] = encodeMessage(piece, crc32)
+    expect(decode([head!])).toEqual(refused(/3 bytes in 0 parts/))
+    expect(decode([head!, Uint8Array.of(1)])).toEqual(refused(/1 bytes, not 3/))
+    expect(decode([head!, bytes!, bytes!])).toEqual(refused(/3 bytes in 2 parts/))
+  })
+
+  it('when it lies beyond the end of the snapshot', () => {
+    expect(decode(encodeMessage({ ...piece, offset: 8 }, crc32))).toEqual(
+      refused(/3 bytes from 8 on are more than the 10/),
+    )
+    expect(decode(encodeMessage({ ...piece, offset: 11 }, crc32))).toEqual(refused(/offset is 11/))
+  })
+
+  it('of a snapshot that cannot be', () => {
+    for (const wrong of [{ index: 0 }, { term: 0 }, { term: 4 }, { byteLength: 0 }, { checksum: -1 }]) {
+      const snapshot = { ...piece.snapshot, ...wrong }
+      expect(decode(encodeMessage({ ...piece, snapshot }, crc32))).toEqual(refused(/snapshot \w+ is/))
+    }
+  })
+
+  it('but not when it has no bytes: that is an offer', () => {
+    const offer = { ...piece, offset: 0, bytes: new Uint8Array() }
+    expect(encodeMessage(offer, crc32)).toHaveLength(1)
+    expect(decode(encodeMessage(offer, crc32))).toEqual(offer)
+  })
+})
+
+const change: ChangeMembership = {
+  type: 'changeMembership',
+  term: 3,
+  nonce: 1,
+  id: 2,
+  change: {
+    learners: [{ id: 4, address: 'host:4', storeId: 'disk 4', promotable: true }],
+    promote: [5],
+    remove: [6],
+    addresses: [{ id: 7, address: 'host:7' }],
+    force: false,
+  },
+}
+
+/** A change's frame with any JSON as its body, its length and checksum right. */
+function changeFrame(body: unknown): Uint8Array[] {
+  const bytes = new TextEncoder().encode(typeof body === 'string' ? body : JSON.stringify(body))
+  return [header(1, 0, 15, 3, 1, 2, bytes.length, crc32(bytes)), bytes]
+}
+
+describe('a change of membership is refused', () => {
+  const many = (count: number) => Array.from({ length: count }, (_, at) => ({ id: at + 1, address: 'a:1' }))
+
+  it('when a list is missing, holds what is no member, or more than 1,024', () => {
+    for (const list of ['learners', 'promote', 'remove', 'addresses']) {
+      for (const wrong of [undefined, 7, {}, [0], [{ id: 1 }], [null]]) {
+        expect(decode(changeFrame({ ...change.change, [list]: wrong }))).toEqual(refused(/a change has no list of/))
+      }
+    }
+    expect(decode(changeFrame({ ...change.change, learners: many(1025) }))).toEqual(refused(/list of learners/))
+    expect(decode(changeFrame({ ...change.change, learners: many(1024) }))).not.toHaveProperty('malformed')
+  })
+
+  it('with an address that is empty, too long, or would break a line of the log', () => {
+    for (const address of ['', 'x'.repeat(257), 'a\nb', '\ud800']) {
+      expect(decode(changeFrame({ ...change.change, addresses: [{ id: 7, address }] }))).toEqual(refused(/addresses/))
+      expect(decode(changeFrame({ ...change.change, learners: [{ id: 7, address }] }))).toEqual(refused(/learners/))
+    }
+  })
+
+  it('when its body is no JSON, is damaged, or does not say whether it is forced', () => {
+    expect(decode(changeFrame('{'))).toEqual(refused(/not a JSON object/))
+    expect(decode(changeFrame({ ...change.change, force: 1 }))).toEqual(refused(/whether it is forced/))
+    const [head, body] = encodeMessage(change, crc32)
+    expect(decode([head!, body!.map((byte, at) => (at === 3 ? byte ^ 1 : byte))])).toEqual(refused(/its checksum/))
+  })
+
+  it('but not for fields that a later version has added', () => {
+    const learners = change.change.learners.map((learner) => ({ ...learner, zone: 'north' }))
+    expect(decode(changeFrame({ ...change.change, learners, reason: 'why not' }))).toEqual(change)
+  })
+})
+
+it('the refusal of a change is cut to 500 printable characters', () => {
+  const reply = { type: 'changeMembershipReply', term: 3, nonce: 1, id: 2, index: undefined } as const
+  const decoded = decode(encodeMessage({ ...reply, refusal: `no\n${'x'.repeat(1000)}` }, crc32))
+  expect(decoded).toEqual({ ...reply, refusal: `no?${'x'.repeat(497)}` })
+})
+
+it('a message is refused where a protocol version is spoken that does not know it', () => {
+  expect(decodeMessage(encodeMessage(piece, crc32), DEFAULT_FRAME_LIMITS, crc32, 1)).toEqual(
+    refused(/installSnapshot is no message of protocol version 1/),
+  )
 })
 
 it('a message without a body is refused with further parts', () => {

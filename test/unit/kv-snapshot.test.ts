@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { crc32 } from '../../src/machines/checksum.js'
 import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
-import { batchOf, del, keyOf, put, utf8 } from './kv-batch.js'
+import { batchOf, del, keyOf, put, restore, utf8 } from './kv-batch.js'
 
 const CHUNK = 256 * 1024
 
@@ -13,16 +13,41 @@ function storeOf(...commands: Parameters<typeof batchOf>[0]): KeyValueStore {
 
 function restored(chunks: Iterable<Uint8Array>): KeyValueStore {
   const store = new KeyValueStore()
-  store.restore(chunks)
+  restore(store, chunks)
   return store
 }
 
-/** A snapshot of one frame, changed, with a checksum that fits again: what only a bug could write. */
+/** The first frame of a snapshot, its records, changed, with a checksum that fits again: what only a bug could write. */
 function forged(change: (view: DataView) => void): Uint8Array[] {
-  const frame = Buffer.concat([...storeOf(put('a', '1'), put('b', '2')).snapshot()])
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
+  const [first, ...others] = storeOf(put('a', '1'), put('b', '2')).snapshot()
+  if (first === undefined) throw new Error('a snapshot without frames')
+  const view = new DataView(first.buffer, first.byteOffset, first.byteLength)
   change(view)
-  view.setUint32(16, crc32(frame.subarray(20), crc32(frame.subarray(0, 16))))
+  seal(view)
+  return [first, ...others]
+}
+
+function seal(frame: DataView): void {
+  const bytes = new Uint8Array(frame.buffer, frame.byteOffset, frame.byteLength)
+  frame.setUint32(16, crc32(bytes.subarray(20), crc32(bytes.subarray(0, 16))))
+}
+
+/** What the first version wrote: records { u32 keyLength, u32 valueLength, f64 modRevision, key, value }, and no more. */
+function format1(...records: readonly (readonly [string, string, number])[]): Uint8Array[] {
+  const body = Buffer.concat(
+    records.map(([key, value, modRevision]) => {
+      const header = Buffer.alloc(16)
+      header.writeUInt32BE(key.length)
+      header.writeUInt32BE(value.length, 4)
+      header.writeDoubleBE(modRevision, 8)
+      return Buffer.concat([header, Buffer.from(key + value)])
+    }),
+  )
+  const frame = Buffer.concat([Buffer.from([1, 1]), Buffer.alloc(18), body])
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
+  view.setUint32(8, records.length)
+  view.setUint32(12, body.length)
+  seal(view)
   return [frame]
 }
 
@@ -32,14 +57,14 @@ const corrupt = (message: RegExp): unknown =>
 describe('a snapshot of the key-value store', () => {
   it('brings back keys, values and revisions', () => {
     const store = restored(storeOf(put('a', '1'), put('b', '2'), put('a', '3'), del('b'), put('ж', '')).snapshot())
-    expect(store.get(keyOf('a'))).toEqual({ value: utf8('3'), modRevision: 3 })
-    expect(store.get(keyOf('ж'))).toEqual({ value: new Uint8Array(), modRevision: 5 })
+    expect(store.get(keyOf('a'))).toMatchObject({ value: utf8('3'), createRevision: 1, modRevision: 3, version: 2 })
+    expect(store.get(keyOf('ж'))).toMatchObject({ value: new Uint8Array(), modRevision: 5 })
     expect(store.size).toBe(2)
   })
 
   it('of an empty store is one frame', () => {
     const chunks = [...new KeyValueStore().snapshot()]
-    expect(chunks.map(({ length }) => length)).toEqual([20])
+    expect(chunks.map(({ length }) => length)).toEqual([20 + 24])
     expect(restored(chunks).size).toBe(0)
   })
 
@@ -97,24 +122,49 @@ describe('a snapshot of the key-value store', () => {
   })
 
   it('of another format version is refused as such', () => {
-    expect(() => restored([new Uint8Array(20).fill(2, 0, 1)])).toThrow(
+    expect(() => restored([new Uint8Array(20).fill(3, 0, 1)])).toThrow(
       expect.objectContaining({ code: 'UNSUPPORTED_FORMAT' }),
     )
   })
 
   it('is refused when its records contradict it, checksum or not', () => {
     const record = 20
-    expect(() => restored(forged((view) => view.setUint32(8, 3)))).toThrow(corrupt(/within a record/))
-    expect(() => restored(forged((view) => view.setUint32(8, 1)))).toThrow(corrupt(/longer than its records/))
-    expect(() => restored(forged((view) => view.setUint32(record, 0)))).toThrow(corrupt(/does not fit/))
-    expect(() => restored(forged((view) => view.setUint32(record + 4, 1000)))).toThrow(corrupt(/does not fit/))
-    expect(() => restored(forged((view) => view.setFloat64(record + 8, 0.5)))).toThrow(corrupt(/revision 0.5/))
-    expect(() => restored(forged((view) => view.setUint8(record + 18 + 16, 97)))).toThrow(corrupt(/key twice/))
+    expect(() => restored(forged((view) => view.setUint32(8, 3)))).toThrow(corrupt(/beyond it/))
+    expect(() => restored(forged((view) => view.setUint32(8, 1)))).toThrow(corrupt(/longer than its items/))
+    expect(() => restored(forged((view) => view.setUint32(record, 0)))).toThrow(corrupt(/empty key/))
+    expect(() => restored(forged((view) => view.setUint32(record + 5, 1000)))).toThrow(corrupt(/beyond it/))
+    expect(() => restored(forged((view) => view.setUint32(record + 10, 2 ** 30)))).toThrow(corrupt(/safe integer/))
+    expect(() => restored(forged((view) => view.setUint32(record + 14, 0)))).toThrow(corrupt(/revision 0/))
+    expect(() => restored(forged((view) => view.setUint8(record + 34, 1)))).toThrow(corrupt(/lease|beyond it/))
+    expect(() => restored(forged((view) => view.setUint8(record + 35 + 4, 97)))).toThrow(corrupt(/key twice/))
+    expect(() => restored(forged((view) => view.setUint16(2, 6)))).toThrow(corrupt(/./))
+    expect(() => restored(forged((view) => view.setUint16(2, 9)))).toThrow(
+      expect.objectContaining({ code: 'UNSUPPORTED_FORMAT' }),
+    )
+  })
+
+  it('of the first version still restores: its past is compacted, and every key was written once', () => {
+    const store = restored(format1(['a', '1', 3], ['b', '22', 7]))
+    expect(store.get(keyOf('b'))).toEqual({
+      value: utf8('22'),
+      createRevision: 7,
+      modRevision: 7,
+      version: 1,
+      lease: 0,
+    })
+    expect([store.size, store.revision, store.compactedRevision]).toEqual([2, 7, 7])
+    expect(() => restored(format1(['a', '1', 0.5]))).toThrow(corrupt(/revision 0.5/))
+    expect(() => restored(format1(['a', '1', 3], ['a', '2', 4]))).toThrow(corrupt(/key twice/))
   })
 
   it('that is refused leaves the store as it was', () => {
     const store = storeOf(put('a', '1'))
-    expect(() => store.restore(forged((view) => view.setUint32(8, 1)))).toThrow()
+    expect(() =>
+      restore(
+        store,
+        forged((view) => view.setUint32(8, 1)),
+      ),
+    ).toThrow()
     expect(store.getValue(keyOf('a'))).toEqual(utf8('1'))
   })
 })

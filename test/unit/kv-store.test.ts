@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Random } from '../../src/machines/time-and-chance.js'
-import type { KvCommand } from '../../src/state-machines/kv/commands.js'
+import type { KvCommand, KvCompare, KvOperation } from '../../src/state-machines/kv/commands.js'
 import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
 import { stateMachineSuite } from '../../src/testing/state-machine-suite.js'
 import { batchOf, batchOfPayloads, compareAndSwap, del, encoded, keyOf, put, utf8 } from './kv-batch.js'
@@ -12,16 +12,57 @@ describe('the key-value store is a state machine', () => {
 })
 
 function randomCommand(random: Random): KvCommand {
-  const bytes = () => Uint8Array.from({ length: 1 + (random.uint32() % 3) }, () => random.uint32() % 2)
-  const text = () => ['k', 'v', 'ключ'][random.uint32() % 3] ?? 'k'
-  const some = () => (random.uint32() % 2 === 0 ? bytes() : text())
-  switch (random.uint32() % 4) {
+  const below = (count: number) => random.uint32() % count
+  if (below(10) === 0) return randomControl(below)
+  if (below(5) > 0) return randomOperation(random, 2)
+  const lowestOutstanding = below(6)
+  const sequence = lowestOutstanding + below(6)
+  const command = below(2) === 0 ? randomOperation(random, 1) : ({ type: 'grantLease', ttlMs: 1 + below(9) } as const)
+  return { type: 'inSession', session: 1 + below(60), sequence, lowestOutstanding, command }
+}
+
+function randomControl(below: (count: number) => number): KvCommand {
+  const all: KvCommand[] = [
+    { type: 'grantLease', ttlMs: 1 + below(5) },
+    { type: 'keepLeaseAlive', lease: 1 + below(200) },
+    { type: 'revokeLease', lease: 1 + below(200) },
+    { type: 'openSession', timeoutMs: 1 + below(5) },
+    { type: 'keepSessionAlive', session: 1 + below(200) },
+    { type: 'closeSession', session: 1 + below(200) },
+    { type: 'compact', revision: below(100) },
+    { type: 'expire' },
+  ]
+  return all[below(all.length)] ?? { type: 'expire' }
+}
+
+function randomOperation(random: Random, depth: number): KvOperation {
+  const below = (count: number) => random.uint32() % count
+  const bytes = () => Uint8Array.from({ length: 1 + below(3) }, () => below(2))
+  const text = () => ['k', 'v', 'ключ'][below(3)] ?? 'k'
+  const some = () => (below(2) === 0 ? bytes() : text())
+  const wantPrevious = below(2) === 0
+  switch (below(depth > 0 ? 9 : 8)) {
     case 0:
-      return del(some())
+      return { type: 'delete', key: some(), wantPrevious }
     case 1:
-      return compareAndSwap(some(), random.uint32() % 2 === 0 ? undefined : some(), some())
-    default:
+      return compareAndSwap(some(), below(2) === 0 ? undefined : some(), some())
+    case 2:
+      return { type: 'deleteRange', from: some(), to: below(2) === 0 ? undefined : some(), wantPrevious }
+    case 3:
+      return { type: 'get', key: some() }
+    case 4:
+      return { type: 'range', from: '', to: undefined, limit: 1 + below(4), reverse: below(2) === 0 }
+    case 5:
+      return { type: 'put', key: some(), value: some(), wantPrevious, ttlMs: 1 + below(5) }
+    case 6:
+      return { type: 'put', key: some(), value: some(), lease: 1 + below(60) }
+    case 7:
       return put(some(), some())
+    default: {
+      const operations = () => Array.from({ length: below(4) }, () => randomOperation(random, depth - 1))
+      const compare: KvCompare = { key: some(), target: 'version', relation: '>', operand: below(3) }
+      return { type: 'txn', compares: [compare], then: operations(), else: operations() }
+    }
   }
 }
 
@@ -42,7 +83,13 @@ describe('the key-value store', () => {
       { swapped: false, revision: 10 },
       { swapped: true, revision: 11 },
     ])
-    expect(store.get(keyOf('a'))).toEqual({ value: utf8('3'), modRevision: 11 })
+    expect(store.get(keyOf('a'))).toEqual({
+      value: utf8('3'),
+      createRevision: 11,
+      modRevision: 11,
+      version: 1,
+      lease: 0,
+    })
   })
 
   it('keeps the revision of a value that a failed compare-and-swap left in place', () => {
@@ -50,7 +97,7 @@ describe('the key-value store', () => {
     store.apply(
       batchOf([put('a', 'one'), compareAndSwap('a', 'two', 'three'), compareAndSwap('a', undefined, 'three')]),
     )
-    expect(store.get(keyOf('a'))).toEqual({ value: utf8('one'), modRevision: 1 })
+    expect(store.get(keyOf('a'))).toMatchObject({ value: utf8('one'), modRevision: 1 })
   })
 
   it('lets a compare-and-swap later in a batch see the writes before it', () => {
@@ -114,7 +161,7 @@ describe('the key-value store', () => {
   it('stops at a command of a newer version and at a malformed one', () => {
     const apply = (payload: Uint8Array) => () => new KeyValueStore().apply(batchOfPayloads([payload]))
     const whole = encoded(put('key', ''))
-    expect(apply(Uint8Array.of(0x21, 0, 0, 0, 1, 97))).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_FORMAT' }))
+    expect(apply(Uint8Array.of(0x31, 0, 0, 0, 1, 97))).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_FORMAT' }))
     expect(apply(Uint8Array.of())).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_FORMAT' }))
     for (let length = 1; length < whole.length; length++) {
       expect(apply(whole.subarray(0, length))).toThrow(expect.objectContaining({ code: 'CORRUPT' }))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { CommittedBatch, StateMachine } from '../../src/state-machines/ports.js'
+import type { CommittedBatch, SnapshotSink, StateMachine } from '../../src/state-machines/ports.js'
 import { stateMachineSuite } from '../../src/testing/state-machine-suite.js'
 
 type Fault =
@@ -18,6 +18,12 @@ type Fault =
   | 'loses the last'
   | 'adds to the old'
   | 'keeps chunks'
+  | 'needs whole chunks'
+  | 'restores at once'
+  | 'ends at any time'
+
+/** Ends a snapshot: no command is this byte. */
+const END = 0xff
 
 let instances = 0
 
@@ -63,13 +69,25 @@ class Journal implements StateMachine<Uint8Array, number> {
     const entries = this.#fault === 'lazy snapshot' ? this.#entries : [...this.#entries]
     const yields =
       this.#fault === 'yields its own' ? (entry: Uint8Array) => entry : (entry: Uint8Array) => entry.slice()
-    return { [Symbol.iterator]: () => entries.map(yields).values() }
+    return { [Symbol.iterator]: () => [...entries.map(yields), Uint8Array.of(END)].values() }
   }
 
-  restore(chunks: Iterable<Uint8Array>): void {
-    const entries = this.#fault === 'keeps chunks' ? [...chunks] : [...chunks].map((chunk) => Uint8Array.from(chunk))
-    if (this.#fault === 'loses the last') entries.pop()
-    this.#entries = this.#fault === 'adds to the old' ? [...this.#entries, ...entries] : entries
+  restore(): SnapshotSink {
+    let entries: Uint8Array[] = []
+    return {
+      write: (chunk) => {
+        const kept = this.#fault === 'keeps chunks' ? chunk : Uint8Array.from(chunk)
+        if (this.#fault === 'needs whole chunks') entries.push(kept.subarray(0, 2))
+        else for (let at = 0; at < kept.length; at++) entries.push(kept.subarray(at, at + 1))
+        if (this.#fault === 'restores at once') this.#entries = entries
+      },
+      end: () => {
+        if (this.#fault !== 'ends at any time' && entries.at(-1)?.[0] !== END) throw new Error('not the end')
+        entries = entries.slice(0, this.#fault === 'loses the last' ? -2 : -1)
+        this.#entries = this.#fault === 'adds to the old' ? [...this.#entries, ...entries] : entries
+      },
+      abandon: () => undefined,
+    }
   }
 }
 
@@ -110,7 +128,10 @@ describe('the state machine suite', () => {
     ['yields its own', "a snapshot's chunks may change once they are yielded"],
     ['loses the last', 'a restored machine goes on as the original does'],
     ['adds to the old', 'restoring replaces what was there'],
-    ['keeps chunks', 'restored chunks may change afterwards'],
+    ['keeps chunks', "a sink's chunks may change as soon as they are written"],
+    ['needs whole chunks', 'a snapshot is restored however its bytes are cut'],
+    ['restores at once', 'until the end of a restore the old state goes on'],
+    ['ends at any time', 'a restore that is abandoned or incomplete changes nothing'],
   ])('notices one that %s', (fault, claim) => {
     expect(failuresOf(fault)).toContain(claim)
   })

@@ -1,4 +1,5 @@
-import { RaftServer, type RaftServerOptions } from '../../src/actors/raft-server.js'
+import { RaftServer } from '../../src/actors/raft-server.js'
+import type { RaftServerOptions } from '../../src/actors/raft-server-ports.js'
 import { Calls } from '../../src/client/calls.js'
 import type { ActorumError } from '../../src/errors.js'
 import { crc32 } from '../../src/machines/checksum.js'
@@ -11,9 +12,11 @@ import type { CallOptions, ReadOptions } from '../../src/options.js'
 import type { KvCommand, KvResult } from '../../src/state-machines/kv/commands.js'
 import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
 import { MemoryDisk, MemoryLogStore } from '../../src/storage/memory-log-store.js'
+import { MemorySnapshotDisk, MemorySnapshotStore } from '../../src/storage/memory-snapshot-store.js'
 import type { LogWrite } from '../../src/storage/ports.js'
 import { MemoryNetwork } from '../../src/transport/memory-network.js'
 import type { MemoryTransport } from '../../src/transport/memory-transport.js'
+import type { ProtocolVersions } from '../../src/transport/protocol-versions.js'
 import { SETTINGS, T } from '../machine-harness.js'
 import { keyOf } from './kv-batch.js'
 import { VirtualTime } from './virtual-time.js'
@@ -30,7 +33,12 @@ export interface Settings {
   readonly limits?: Partial<RaftServerOptions['limits']>
   readonly settings?: Partial<RaftSettings>
   readonly linearizableReads?: 'quorum' | 'lease'
+  readonly snapshotting?: Partial<RaftServerOptions['snapshotting']>
+  /** What a server speaks that does not speak all that is known here. */
+  readonly protocolVersions?: ReadonlyMap<ServerId, ProtocolVersions>
 }
+
+const NO_SNAPSHOTS = { snapshotEntries: 0, snapshotLogBytes: 0, snapshotIntervalMs: 0, logEntriesKept: 0 }
 
 /** What became of a call, and how often. */
 export class Outcome<Value> {
@@ -77,7 +85,8 @@ export class MemoryServer {
     this.id = id
     this.disk = disk
     this.store = new MemoryLogStore(disk, { durability: 'disk-first', syncIntervalMs: 50, clock, checksum: crc32 })
-    this.transport = network.transport(id)
+    const protocolVersions = servers.given.protocolVersions?.get(id)
+    this.transport = network.transport(id, protocolVersions === undefined ? {} : { protocolVersions })
     this.raft = this.#open(servers)
     const { linearizableReads = 'quorum' } = servers.given
     this.calls = new Calls(this.raft, clock, { requestTimeoutMs: 5000, linearizableReads })
@@ -89,15 +98,19 @@ export class MemoryServer {
     const nonce = random.uint32()
     const configuration = { voters: ids, learners: [] }
     const initial = { serverId: id, storeId: `store-${id}`, clusterId: undefined, configuration }
+    const snapshots = new MemorySnapshotStore(new MemorySnapshotDisk(), { clock, checksum: crc32 })
+    snapshots.open(() => undefined)
     let raft: RaftServer<KvCommand, KvResult> | undefined
     store.open(initial, { failed: (error) => raft?.storageFailed(error) }, (error, recovered) => {
       if (error !== undefined) throw error
       raft = new RaftServer(
-        { transport, store: this.#watched(), stateMachine: this.keyValues, clock, random },
+        { transport, store: this.#watched(), snapshots, stateMachine: this.keyValues, clock, random },
         {
           id,
+          address: '',
           settings: { ...SETTINGS, ...servers.given.settings },
           limits: { ...LIMITS, ...servers.given.limits },
+          snapshotting: { ...NO_SNAPSHOTS, ...servers.given.snapshotting },
           recovered,
           nonce,
           proposedClusterId: `cluster-${id}`,

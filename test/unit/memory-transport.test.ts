@@ -4,17 +4,22 @@ import type { Message } from '../../src/machines/messages.js'
 import { seededRandom } from '../../src/machines/time-and-chance.js'
 import type { LinkFaults } from '../../src/transport/link-faults.js'
 import { MemoryNetwork } from '../../src/transport/memory-network.js'
-import type { MemoryTransport } from '../../src/transport/memory-transport.js'
+import type { MemoryTransport, MemoryTransportSpec } from '../../src/transport/memory-transport.js'
 import { VirtualTime } from './virtual-time.js'
 
 /** Servers on one network, and all that their handlers were told, in order. */
-function cluster(ids: readonly number[], faults: Partial<LinkFaults> = {}, seed = 1) {
+function cluster(
+  ids: readonly number[],
+  faults: Partial<LinkFaults> = {},
+  seed = 1,
+  specs: Readonly<Record<number, MemoryTransportSpec>> = {},
+) {
   const clock = new VirtualTime()
   const network = new MemoryNetwork({ clock, random: seededRandom(seed), checksum: crc32 })
   network.setFaults(faults)
   const told: string[] = []
-  const start = (id: number, nonce = id): MemoryTransport => {
-    const transport = network.transport(id)
+  const start = (id: number, nonce = id, spec = specs[id]): MemoryTransport => {
+    const transport = network.transport(id, spec)
     const tell = (text: string) => void told.push(`${id} ${text}`)
     transport.setPeers(ids.map((peer) => ({ id: peer, address: `memory:${peer}` })))
     transport.start(
@@ -23,6 +28,7 @@ function cluster(ids: readonly number[], faults: Partial<LinkFaults> = {}, seed 
         message: (from, message) => tell(`got ${roundOf(message)} from ${from}`),
         peerUp: (peer, incarnation) => tell(`up ${peer} (${incarnation})`),
         peerDown: (peer) => tell(`down ${peer}`),
+        joinAsked: ({ member }) => tell(`asked by ${member.id}`),
         peerDropped: (peer) => tell(`dropped ${peer}`),
         notice: (text) => tell(`notice ${text}`),
       },
@@ -204,6 +210,7 @@ describe('a server in memory', () => {
       message: () => undefined,
       peerUp: () => undefined,
       peerDown: () => undefined,
+      joinAsked: () => undefined,
       peerDropped: () => undefined,
       notice: () => undefined,
     }
@@ -212,5 +219,108 @@ describe('a server in memory', () => {
     expect(errors).toMatchObject([{ code: 'TRANSPORT_FAILED' }])
     expect(errors[0]?.message).toContain('server 1')
     expect(heard()).toEqual([])
+  })
+})
+
+const PIECE: Message = {
+  type: 'installSnapshot',
+  term: 1,
+  snapshot: { index: 1, term: 1, byteLength: 9, checksum: 0 },
+  offset: 0,
+  bytes: Uint8Array.of(1),
+}
+
+describe('a server in memory that speaks an older protocol version', () => {
+  const old = { 2: { protocolVersions: { min: 1, max: 1 } } }
+
+  it('takes part, and is not sent what it does not know: a notice says so, once', () => {
+    const { clock, transports, send, heard } = cluster([1, 2, 3], {}, 1, old)
+    for (const to of [2, 3, 2]) transports.get(1)!.send(to, PIECE)
+    send(1, 2, 1)
+    send(2, 1, 2)
+    clock.turn()
+    expect(heard().sort()).toEqual([
+      '1 got 2 from 2',
+      expect.stringMatching(/^1 notice server 2 speaks protocol version 1: what that version does not know/),
+      '2 got 1 from 1',
+      '3 got installSnapshot from 1',
+    ])
+  })
+
+  it('is refused when no version is common, with the versions', () => {
+    const { clock, network, start, transports, heard } = cluster([1, 2])
+    transports.get(2)!.stop(() => undefined)
+    clock.turn()
+    heard()
+    start(2, 22, { protocolVersions: { min: 3, max: 4 } })
+    clock.turn()
+    expect(network.connection(1, 2)).toBeUndefined()
+    const reason = 'protocol versions 1 to 2 include none of 3 to 4, spoken here'
+    expect(heard()).toContain(`1 notice no connection to server 2: ${reason}`)
+  })
+})
+
+describe('a peer in memory that moved', () => {
+  it('is down until it is dialled where it is', () => {
+    const { clock, transports, heard } = cluster([1, 2], {}, 1, { 2: { address: 'memory:2' } })
+    transports.get(1)!.setPeers([{ id: 2, address: 'elsewhere' }])
+    clock.turn()
+    expect(heard()).toEqual(['1 down 2'])
+    transports.get(1)!.setPeers([{ id: 2, address: 'memory:2' }])
+    clock.turn()
+    expect(heard()).toEqual(['1 up 2 (2)'])
+  })
+})
+
+describe('a wish to join in memory', () => {
+  const ASKED_MS_MAX = 10_000
+
+  /** Server 1 asks server 2; what comes of it is told. */
+  function asking(faults: Partial<LinkFaults> = {}) {
+    const made = cluster([1, 2], faults)
+    const outcomes: string[] = []
+    const request = { clusterId: null, member: { id: 1, address: 'memory:1' } }
+    made.transports.get(1)!.ask('memory:2', request, (error, answer) => {
+      outcomes.push(error === undefined ? answer.kind : error.message)
+    })
+    return { ...made, outcomes }
+  }
+
+  it('arrives after the delay of its link', () => {
+    const { clock, heard } = asking({ delayMs: 10 })
+    clock.advance(9)
+    expect(heard()).toEqual([])
+    clock.advance(1)
+    expect(heard()).toEqual(['2 asked by 1'])
+  })
+
+  it('that nobody answers, or that is lost, fails after ten seconds', () => {
+    for (const faults of [{}, { loss: 1 }]) {
+      const { clock, outcomes } = asking(faults)
+      clock.advance(ASKED_MS_MAX - 1)
+      expect(outcomes).toEqual([])
+      clock.advance(1)
+      expect(outcomes).toEqual([expect.stringMatching(/in time/)])
+    }
+  })
+
+  it('fails at once when the connection breaks, or what it carries is damaged', () => {
+    const { clock, network, outcomes } = asking()
+    clock.turn()
+    network.cut(2, 1, 'noticed')
+    clock.turn()
+    expect(outcomes).toEqual([expect.stringMatching(/closed the connection/)])
+    const damaged = asking({ corruption: 1 })
+    damaged.clock.turn()
+    expect(damaged.outcomes).toEqual([expect.stringMatching(/closed the connection/)])
+  })
+
+  it('waits in vain behind a cut that nobody notices', () => {
+    const { clock, network, outcomes } = asking({ delayMs: 10 })
+    network.cut(1, 2, 'silent')
+    clock.advance(ASKED_MS_MAX - 1)
+    expect(outcomes).toEqual([])
+    clock.advance(1)
+    expect(outcomes).toEqual([expect.stringMatching(/did not answer in time/)])
   })
 })

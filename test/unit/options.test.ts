@@ -32,15 +32,21 @@ describe("an engine's options", () => {
         "clusterId": undefined,
         "dataDir": "./data",
         "durability": "disk-first",
+        "electionPriority": 0,
         "electionTimeoutMs": 1000,
         "forwardToLeader": true,
+        "handOverWhenUnhealthy": true,
         "heartbeatIntervalMs": 100,
         "id": 1,
         "inflightAppendsMax": 64,
         "inflightBytesMax": 8388608,
+        "join": undefined,
+        "joinAs": "promotable",
         "keyBytesMax": 65536,
         "linearizableReads": "quorum",
         "listen": undefined,
+        "logEntriesKept": 10000,
+        "logStore": "level",
         "logTailBytesMax": 16777216,
         "members": [
           {
@@ -52,10 +58,20 @@ describe("an engine's options", () => {
         "pendingBytesMax": 67108864,
         "pendingProposalsMax": 100000,
         "pendingReadsMax": 100000,
+        "promotionAfterMs": 1000,
+        "promotionLagEntries": 1000,
         "reconnectDelayMsMax": 2000,
         "reconnectDelayMsMin": 50,
         "requestTimeoutMs": 5000,
         "runBytesMax": 524288,
+        "slowDiskMs": 500,
+        "snapshotBytesPerSecond": 0,
+        "snapshotChunkBytes": 262144,
+        "snapshotEntries": 1000000,
+        "snapshotIntervalMs": 0,
+        "snapshotLogBytes": 268435456,
+        "snapshotWindowChunks": 4,
+        "stalledLoopMs": 500,
         "syncIntervalMs": 100,
         "uncommittedBytesMax": 67108864,
         "valueBytesMax": 1048576,
@@ -229,7 +245,8 @@ describe("a call's options", () => {
   it("are the engine's defaults when none are given, without a new object", () => {
     expect(validateCallOptions(undefined, defaults)).toBe(defaults)
     expect(validateReadOptions(undefined, defaults)).toBe(defaults)
-    expect(defaults).toEqual({ signal: undefined, timeoutMs: 5000, consistency: 'linearizable' })
+    const freshness = { maxStalenessMs: Infinity, minRevision: 0 }
+    expect(defaults).toEqual({ signal: undefined, timeoutMs: 5000, consistency: 'linearizable', ...freshness })
   })
 
   it('stand before the defaults', () => {

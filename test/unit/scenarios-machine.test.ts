@@ -232,11 +232,11 @@ describe('scenarios that broke other Raft systems: the log', () => {
 
   it('14. a success reply from before a log reversion does not count: a restarted peer is asked anew', () => {
     const machine = serving()
-    machine.send({ type: 'peerUp', peer: 2, nonce: 1 })
+    machine.send({ type: 'peerUp', peer: 2, nonce: 1, storeId: '' })
     machine.propose(batch(1))
     machine.receive(2, accepted(1, 2))
     // It restarts without entry 2 before this leader's own write has completed.
-    machine.send({ type: 'peerUp', peer: 2, nonce: 2 })
+    machine.send({ type: 'peerUp', peer: 2, nonce: 2, storeId: '' })
     machine.completeWrites()
     expect(machine.context.commitIndex).toBe(1)
     machine.receive(2, accepted(1, 2))

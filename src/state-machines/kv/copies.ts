@@ -21,3 +21,15 @@ export function copyOut(value: Uint8Array): Uint8Array {
   used += length
   return copy
 }
+
+/** Up to here a loop, which for 16 bytes beats `set` with its call and its view (measured on Node 20). */
+const LOOP_BYTES_MAX = 48
+
+/** Copies `source[start, end)` to `target` at `at`. */
+export function copyInto(target: Uint8Array, at: number, source: Uint8Array, start: number, end: number): void {
+  if (end - start > LOOP_BYTES_MAX) {
+    target.set(start === 0 && end === source.length ? source : source.subarray(start, end), at)
+    return
+  }
+  for (let from = start, to = at; from < end; from++, to++) target[to] = source[from]!
+}

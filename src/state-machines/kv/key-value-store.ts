@@ -1,43 +1,76 @@
+import { ActorumError } from '../../errors.js'
 import type { LogIndex } from '../../machines/types.js'
-import type { CommittedBatch, StateMachine } from '../ports.js'
-import {
-  CREATE,
-  DELETE,
-  endOfField,
-  kvCommands,
-  type KvCommand,
-  type KvResult,
-  malformedCommand,
-  PUT,
-  SWAP,
-  unknownCommand,
-} from './commands.js'
+import type { CommittedBatch, SnapshotSink, StateMachine } from '../ports.js'
+import { type ChangesSince, changesSince, tell } from './change-feed.js'
+import { kvCommands } from './command-codec.js'
+import { CREATE, DELETE, endOfField, type KvCommand, type LeaseId, malformedCommand, PUT, SWAP } from './commands.js'
+import { CommandRun } from './command-run.js'
 import { copyOut } from './copies.js'
-import { charsOf, type KeyChars } from './keys.js'
-import { decodeSnapshot, encodeSnapshot, type StoredValue } from './snapshot.js'
+import { nextExpiry } from './expiry.js'
+import { HISTORY_LIMITS, type HistoryLimits } from './history.js'
+import { charsOf, type KeyChars, type KeyRange, prefixRange } from './keys.js'
+import { Keyspace } from './keyspace.js'
+import { checkRevision, rangeAt, rangeNow, type RangeQuery } from './range.js'
+import { keyValueOf, type StoredRecord } from './records.js'
+import type { KeyValue, KvResult, RangeResult } from './results.js'
+import { Sessions } from './sessions.js'
+import { freezeSnapshot, SnapshotReader } from './snapshot.js'
+import type { KvState } from './state.js'
+import { type ChangeListener, Watchers } from './watchers.js'
 
-/** A value and the revision that wrote it. */
-export interface KeyValue {
-  readonly value: Uint8Array
-  /** Log index of the command that wrote the value. */
-  readonly modRevision: LogIndex
+export type { KeyValue } from './results.js'
+
+const SINK_IS_DONE = 'this snapshot sink has ended, failed or been abandoned; begin another restore'
+
+/** A lease as it stands. */
+export interface LeaseView {
+  /** Milliseconds. */
+  readonly ttlMs: number
+  /** Cluster time at which it ends unless it is kept alive, in milliseconds. */
+  readonly deadline: number
+  readonly keys: readonly KeyChars[]
 }
 
 /**
- * The built-in replicated state: byte keys and byte values. A revision is the log index of the command that wrote.
+ * The built-in replicated state: byte keys and byte values, in the order of keys, with leases, transactions, sessions
+ * and a history. A revision is the log index of the command that wrote; all that one command writes has the same.
  *
- * Bytes are copied in when a command is applied and out when they are read, so nobody holds the store's own. Each
- * value has a buffer to itself: a slice of a shared one would keep the whole of it alive.
+ * Bytes are copied in when a command is applied and out when they are read, so nobody holds the store's own.
  */
 export class KeyValueStore implements StateMachine<KvCommand, KvResult> {
   readonly commands = kvCommands
-  #records = new Map<KeyChars, StoredValue>()
-  /** How many have been taken. */
-  #snapshots = 0
+  readonly #limits: HistoryLimits
+  readonly #watchers = new Watchers()
+  #state: KvState
+  #keyspace: Keyspace
+  #records: Map<KeyChars, StoredRecord>
+
+  /** @param limits - how much of the past to keep; what is not given has its default */
+  constructor(limits: Partial<HistoryLimits> = {}) {
+    this.#limits = { ...HISTORY_LIMITS, ...limits }
+    this.#keyspace = new Keyspace(this.#limits, this.#watchers)
+    this.#records = this.#keyspace.records
+    this.#state = { keyspace: this.#keyspace, sessions: new Sessions(), revision: 0 }
+  }
 
   /** Number of keys. */
   get size(): number {
     return this.#records.size
+  }
+
+  /** Log index of the last command applied: what reads are as of unless they name another. */
+  get revision(): LogIndex {
+    return this.#state.revision
+  }
+
+  /** The earliest revision that can still be read here. */
+  get compactedRevision(): LogIndex {
+    return this.#keyspace.history.compactedRevision
+  }
+
+  /** Cluster time (ms) of the last command applied. */
+  get clusterTime(): number {
+    return this.#keyspace.clusterTime
   }
 
   /** A copy of the key's value, undefined when there is no such key. `keyChars` makes the key. */
@@ -46,98 +79,164 @@ export class KeyValueStore implements StateMachine<KvCommand, KvResult> {
     return record && copyOut(record.value)
   }
 
-  /** As `getValue`, with the revision that wrote it. */
-  get(key: KeyChars): KeyValue | undefined {
-    const record = this.#records.get(key)
-    return record && { value: copyOut(record.value), modRevision: record.modRevision }
+  /**
+   * As `getValue`, with what else is known of the key.
+   * @param revision - as of which; default: the newest
+   * @throws ActorumError COMPACTED, INVALID_ARGUMENT: see `range`
+   */
+  get(key: KeyChars, revision?: LogIndex): KeyValue | undefined {
+    if (revision !== undefined) checkRevision(this.#keyspace, revision, this.revision)
+    const version = revision === undefined ? this.#keyspace.now(key) : this.#keyspace.at(key, revision)
+    return version && keyValueOf(version)
   }
 
   /** The values of several keys as of one revision, in the order of `keys`. */
-  getMulti(keys: readonly KeyChars[]): (Uint8Array | undefined)[] {
-    return keys.map((key) => this.getValue(key))
+  getMulti(keys: readonly KeyChars[], revision?: LogIndex): (Uint8Array | undefined)[] {
+    return revision === undefined
+      ? keys.map((key) => this.getValue(key))
+      : keys.map((key) => this.get(key, revision)?.value)
+  }
+
+  /**
+   * The keys of a range, in order.
+   * @param revision - as of which; default: the newest
+   * @throws ActorumError COMPACTED: it is no longer kept. INVALID_ARGUMENT: it is not applied here yet
+   */
+  range(query: RangeQuery, revision?: LogIndex): RangeResult {
+    if (revision === undefined) return rangeNow(this.#keyspace, query, this.revision)
+    checkRevision(this.#keyspace, revision, this.revision)
+    return rangeAt(this.#keyspace, query, revision)
+  }
+
+  /** All keys that begin with `prefix` (`FIRST_KEY`: every key), in order; as `range`. */
+  scanPrefix(prefix: KeyChars, revision?: LogIndex): RangeResult {
+    return this.range(prefixRange(prefix), revision)
+  }
+
+  /** A lease that was granted, undefined when it is over. */
+  lease(id: LeaseId): LeaseView | undefined {
+    const lease = this.#keyspace.leases.find(id)
+    return lease && { ttlMs: lease.ttlMs, deadline: lease.deadline, keys: [...(lease.keys ?? [])].sort() }
+  }
+
+  /** Cluster time at which a key goes with its lease or time to live, undefined without. */
+  deadlineOf(key: KeyChars): number | undefined {
+    return this.#records.get(key)?.lease?.deadline
+  }
+
+  /** The leases granted and not yet over, oldest first. */
+  leases(): LeaseId[] {
+    return [...this.#keyspace.leases.granted()].map(({ id }) => id)
+  }
+
+  /** The cluster time (ms) at which something ends next, undefined when nothing does. Costs next to nothing. */
+  nextExpiry(): number | undefined {
+    return nextExpiry(this.#state)
+  }
+
+  /** What a leader proposes when it is this late. One command ends so many at most; after it, ask again. */
+  expiredAt(clusterTime: number): readonly KvCommand[] {
+    const next = this.nextExpiry()
+    return next !== undefined && next <= clusterTime ? [{ type: 'expire' }] : []
+  }
+
+  /** Tells of every change in a range from now on, after each batch. Gives the way to end it. */
+  watch(range: KeyRange, listener: ChangeListener): () => void {
+    return this.#watchers.watch(range, listener)
+  }
+
+  /**
+   * The changes of a range from a revision on, oldest first.
+   * @param limit - gives whole revisions until there are so many changes. Default: all
+   * @throws ActorumError COMPACTED: some of them are no longer kept
+   */
+  changesSince(revision: LogIndex, range: KeyRange, limit = Infinity): ChangesSince {
+    return changesSince(this.#keyspace, this.revision, revision, range, limit)
   }
 
   apply(batch: CommittedBatch): readonly KvResult[] {
     const { bounds, count, firstIndex, resultsWanted } = batch
     // Perhaps a Node Buffer, whose `slice` copies nothing; this view's does.
     const bytes = new Uint8Array(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.byteLength)
+    const keyspace = this.#keyspace
+    keyspace.clusterTime = Math.max(keyspace.clusterTime, batch.clusterTime)
     const results: KvResult[] = []
     for (let i = 0; i < count; i++) {
       const start = bounds[2 * i]!
+      const end = bounds[2 * i + 1]!
       const revision = firstIndex + i
-      const changed = this.#applyCommand(bytes, start, bounds[2 * i + 1]!, revision)
-      if (resultsWanted) results.push(resultOf(bytes[start]!, changed, revision))
+      const operation = start < end ? bytes[start]! : 0
+      if (operation >= PUT && operation <= CREATE) {
+        const changed = this.#applyPlain(operation, bytes, start, end, revision)
+        if (resultsWanted) results.push(resultOf(operation, changed, revision))
+      } else {
+        const result = new CommandRun(this.#state, revision, resultsWanted).apply(bytes, start, end)
+        if (resultsWanted) results.push(result)
+      }
     }
+    this.#state.revision = firstIndex + count - 1
+    const watched = keyspace.takeWatched()
+    if (watched.length > 0) tell(this.#watchers, keyspace, watched)
+    keyspace.history.trim(keyspace.clusterTime)
     return results
   }
 
-  /** Applies the command in `bytes[start, end)` and says whether it changed anything. */
-  #applyCommand(bytes: Uint8Array, start: number, end: number, revision: LogIndex): boolean {
-    const operation = start < end ? bytes[start] : undefined
-    switch (operation) {
-      case PUT: {
-        const keyEnd = endOfField(bytes, start + 1, end)
-        const key = keyIn(bytes, start + 5, keyEnd)
-        this.#set(key, this.#records.get(key), bytes, keyEnd, end, revision)
-        return true
-      }
-      case DELETE:
-        return this.#records.delete(keyIn(bytes, start + 1, end))
-      case SWAP: {
-        const keyEnd = endOfField(bytes, start + 1, end)
-        const expectedEnd = endOfField(bytes, keyEnd, end)
-        const key = keyIn(bytes, start + 5, keyEnd)
-        const current = this.#records.get(key)
-        if (current === undefined || !holds(current.value, bytes, keyEnd + 4, expectedEnd)) return false
-        this.#set(key, current, bytes, expectedEnd, end, revision)
-        return true
-      }
-      case CREATE: {
-        const keyEnd = endOfField(bytes, start + 1, end)
-        const key = keyIn(bytes, start + 5, keyEnd)
-        if (this.#records.has(key)) return false
-        this.#set(key, undefined, bytes, keyEnd, end, revision)
-        return true
-      }
-      default:
-        throw unknownCommand(operation)
-    }
-  }
-
   /**
-   * Copies `bytes[start, end)` in. A value of the same length is overwritten where it is, unless a snapshot may still
-   * show it: a buffer for each put would cost as much as all the rest of it.
+   * Applies one of the commands that make up nearly all of a log, without an object for it, and says whether it changed
+   * anything.
    */
-  #set(
-    key: KeyChars,
-    current: StoredValue | undefined,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    modRevision: LogIndex,
-  ): void {
-    if (current?.value.length === end - start && current.snapshots === this.#snapshots) {
-      current.value.set(bytes.subarray(start, end))
-      current.modRevision = modRevision
-      return
+  #applyPlain(operation: number, bytes: Uint8Array, start: number, end: number, revision: LogIndex): boolean {
+    if (operation === DELETE) {
+      const record = this.#records.get(keyIn(bytes, start + 1, end))
+      if (record === undefined) return false
+      this.#keyspace.delete(record, revision)
+      return true
     }
-    this.#records.set(key, { value: bytes.slice(start, end), modRevision, snapshots: this.#snapshots })
+    const keyEnd = endOfField(bytes, start + 1, end)
+    const valueAt = operation === SWAP ? endOfField(bytes, keyEnd, end) : keyEnd
+    const key = keyIn(bytes, start + 5, keyEnd)
+    const current = this.#records.get(key)
+    if (operation === CREATE && current !== undefined) return false
+    if (operation === SWAP && (current === undefined || !holds(current.value, bytes, keyEnd + 4, valueAt))) return false
+    this.#keyspace.put(key, current, bytes, valueAt, end, revision, undefined)
+    return true
   }
 
   /**
-   * The state as of now, in frames of about 256 KiB. Later writes do not show in it: the lists of keys and values are
-   * copied here, at once (a pointer each; the values themselves are shared, and from now on left as they are).
+   * The state as of now, in frames of about 256 KiB. Later writes do not show in it: a pointer for each key is copied
+   * here, at once; the values themselves are shared, and from now on left as they are.
    */
   snapshot(): Iterable<Uint8Array> {
-    this.#snapshots++
-    const keys = [...this.#records.keys()]
-    const values = [...this.#records.values()]
-    return { [Symbol.iterator]: () => encodeSnapshot(keys, values) }
+    return freezeSnapshot(this.#state)
   }
 
-  /** Throws CORRUPT or UNSUPPORTED_FORMAT, and then the state is what it was. */
-  restore(chunks: Iterable<Uint8Array>): void {
-    this.#records = decodeSnapshot(chunks, this.#snapshots)
+  /** Its sink throws CORRUPT or UNSUPPORTED_FORMAT. Reads the format of the first version too. */
+  restore(): SnapshotSink {
+    let reader: SnapshotReader | undefined = new SnapshotReader(this.#limits, this.#watchers)
+    const take = (): SnapshotReader => {
+      if (reader === undefined) throw new ActorumError('INVALID_ARGUMENT', SINK_IS_DONE)
+      const taken = reader
+      reader = undefined
+      return taken
+    }
+    return {
+      write: (chunk) => {
+        const current = take()
+        current.write(chunk)
+        reader = current
+      },
+      end: () => this.#replace(take().end()),
+      abandon: () => {
+        reader = undefined
+      },
+    }
+  }
+
+  #replace(state: KvState): void {
+    this.#state = state
+    this.#keyspace = state.keyspace
+    this.#records = state.keyspace.records
+    this.#watchers.replaced()
   }
 }
 

@@ -86,6 +86,46 @@ export function charsOf(bytes: Uint8Array, start: number, end: number): KeyChars
   return chars as KeyChars
 }
 
+/** From `from` (included) to `to` (not included). Keys are ordered by their bytes. */
+export interface KeyRange {
+  readonly from: KeyChars
+  /** undefined: to the last key. */
+  readonly to: KeyChars | undefined
+}
+
+/** The least bound and, as `from`, that of every key. */
+export const FIRST_KEY = '' as KeyChars
+
+/** All keys that begin with `prefix`: every key when it is empty. */
+export function prefixRange(prefix: KeyChars): KeyRange {
+  let end = prefix.length
+  while (end > 0 && prefix.charCodeAt(end - 1) === 0xff) end--
+  if (end === 0) return { from: prefix, to: undefined }
+  const to = prefix.slice(0, end - 1) + String.fromCharCode(prefix.charCodeAt(end - 1) + 1)
+  return { from: prefix, to: to as KeyChars }
+}
+
+/** That key alone. */
+export function singleKeyRange(key: KeyChars): KeyRange {
+  return { from: key, to: keyAfter(key) }
+}
+
+/** The least key that is greater: where a page begins that goes on after `key`. */
+export function keyAfter(key: KeyChars): KeyChars {
+  return (key + '\0') as KeyChars
+}
+
+export function isInRange(key: KeyChars, { from, to }: KeyRange): boolean {
+  return key >= from && (to === undefined || key < to)
+}
+
+/** A key's bytes, in a buffer of their own. */
+export function bytesOfChars(chars: KeyChars): Uint8Array {
+  const bytes = new Uint8Array(chars.length)
+  writeChars(chars, bytes, 0)
+  return bytes
+}
+
 /** Writes a key's bytes at `at`; there are as many as characters. */
 export function writeChars(chars: KeyChars, target: Uint8Array, at: number): void {
   for (let i = 0; i < chars.length; i++) target[at + i] = chars.charCodeAt(i)

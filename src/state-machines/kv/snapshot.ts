@@ -1,172 +1,320 @@
 import { ActorumError } from '../../errors.js'
-import { crc32 } from '../../machines/checksum.js'
 import type { LogIndex } from '../../machines/types.js'
-import { readUint32 } from './integers.js'
-import { charsOf, type KeyChars, writeChars } from './keys.js'
-
-/** A value as the store holds it. Immutable: a write stores a new one, so a snapshot may keep the old. */
-export interface StoredValue {
-  readonly value: Uint8Array
-  /** Log index of the command that wrote it. */
-  modRevision: LogIndex
-  /** How many snapshots had been taken when it was made: one taken since still needs it as it is. */
-  readonly snapshots: number
-}
+import type { ByteSink } from './byte-sink.js'
+import type { ByteSource } from './byte-source.js'
+import type { HistoryLimits, PastChange, Version } from './history.js'
+import { charsOf, type KeyChars } from './keys.js'
+import { Keyspace } from './keyspace.js'
+import { type Lease, Leases } from './leases.js'
+import type { StoredRecord } from './records.js'
+import { readResult, writeResult } from './result-codec.js'
+import { remember, type Session, Sessions } from './sessions.js'
+import { corruptSnapshot, FrameFinder, framesOf, type SnapshotFrame, type SnapshotSection } from './snapshot-frames.js'
+import type { KvState } from './state.js'
+import type { Watchers } from './watchers.js'
 
 /**
- * A snapshot is a sequence of frames, each yielded as one chunk. They are found again however the bytes are cut on
- * their way.
+ * What the frames of a snapshot hold, in this order of sections. Later items name earlier ones.
  *
- *     0 u8  format         4 u32 number, from 0       12 u32 bodyLength                     20 body
- *     1 u8  1 in the last  8 u32 count of records     16 u32 CRC-32 of bytes 0–15 and the body
- *     2 u16 0
- *
- * The body: `count` times { u32 keyLength, u32 valueLength, f64 modRevision, key, value }. All big-endian.
+ *     1 leases    u64 id, u64 ttlMs, f64 deadline
+ *     2 records   field key, field value, u64 createRevision, u64 modRevision, u64 version, u8 lease:
+ *                 0 none, 1 u64 lease, 2 of the key's own: u64 ttlMs, f64 deadline
+ *     3 sessions  u64 id, u64 timeoutMs, f64 deadline, u64 lowestOutstanding
+ *     4 results   u64 session, u64 sequence, result
+ *     5 changes   u64 revision, f64 clusterTime, field key, u8 flags: 1 a deletion, 2 there was such a key and it was:
+ *                 field value, u64 createRevision, u64 modRevision, u64 version, u64 lease
+ *     6 state     u64 revision, u64 compactedRevision, f64 clusterTime; one, in the last frame
  */
-const FORMAT = 1
-const LAST = 1
-const CHECKSUM_AT = 16
-const HEADER_BYTES = 20
-const RECORD_HEADER_BYTES = 16
-/** A frame grows to about this size, or to that of one larger record. */
-const FRAME_BYTES = 256 * 1024
+const LEASES = 1
+const RECORDS = 2
+const SESSIONS = 3
+const RESULTS = 4
+const CHANGES = 5
+const STATE = 6
 
-/** Yields the frames of these records. `keys` and `values` belong together by position and do not change meanwhile. */
-export function* encodeSnapshot(keys: readonly KeyChars[], values: readonly StoredValue[]): Generator<Uint8Array> {
-  let from = 0
-  let number = 0
-  do {
-    const { to, size } = extentOfFrame(keys, values, from)
-    const frame = new Uint8Array(size)
-    const view = new DataView(frame.buffer)
-    view.setUint8(0, FORMAT)
-    view.setUint8(1, to === keys.length ? LAST : 0)
-    view.setUint32(4, number++)
-    view.setUint32(8, to - from)
-    view.setUint32(12, size - HEADER_BYTES)
-    let at = HEADER_BYTES
-    for (let i = from; i < to; i++) at = writeRecord(keys[i]!, values[i]!, frame, view, at)
-    view.setUint32(CHECKSUM_AT, checksumOf(frame))
-    yield frame
-    from = to
-  } while (from < keys.length)
+const NO_LEASE = 0
+const LEASE = 1
+const OWN_TTL = 2
+
+const IS_DELETION = 1
+const HAD_VALUE = 2
+
+const FORMAT_1_RECORD_BYTES = 16
+
+/** The whole state as of now, whatever is applied later. Copies a pointer for each key, and no values. */
+export function freezeSnapshot({ keyspace, sessions, revision }: KvState): Iterable<Uint8Array> {
+  const records = keyspace.frozenRecords()
+  const history = keyspace.history.frozen()
+  const { clusterTime } = keyspace
+  const { compactedRevision } = keyspace.history
+  // Copies, since keeping them alive moves their deadlines.
+  const leases = [...keyspace.leases.granted()].map((lease) => ({ ...lease }))
+  const sessionsNow = [...sessions.all()].map((session) => ({ ...session, results: [...session.results] }))
+  const sections = [
+    section(LEASES, () => leases, writeLease),
+    section(RECORDS, () => records, writeRecord),
+    section(SESSIONS, () => sessionsNow, writeSession),
+    section(RESULTS, () => resultsOf(sessionsNow), writeKeptResult),
+    section(CHANGES, () => history, writeChange),
+    section(STATE, () => [{ revision, compactedRevision, clusterTime }], writeState),
+  ]
+  return { [Symbol.iterator]: () => framesOf(sections) }
 }
 
-function extentOfFrame(keys: readonly KeyChars[], values: readonly StoredValue[], from: number) {
-  let size = HEADER_BYTES
-  let to = from
-  for (; to < keys.length; to++) {
-    const record = RECORD_HEADER_BYTES + keys[to]!.length + values[to]!.value.length
-    if (to > from && size + record > FRAME_BYTES) break
-    size += record
+function section<Item>(
+  number: number,
+  items: () => Iterable<Item>,
+  write: (item: Item, sink: ByteSink) => void,
+): SnapshotSection {
+  return {
+    number,
+    *items() {
+      for (const item of items()) yield (sink) => write(item, sink)
+    },
   }
-  return { to, size }
 }
 
-function writeRecord(
-  key: KeyChars,
-  { value, modRevision }: StoredValue,
-  frame: Uint8Array,
-  view: DataView,
-  at: number,
-) {
-  view.setUint32(at, key.length)
-  view.setUint32(at + 4, value.length)
-  view.setFloat64(at + 8, modRevision)
-  writeChars(key, frame, at + RECORD_HEADER_BYTES)
-  const valueAt = at + RECORD_HEADER_BYTES + key.length
-  frame.set(value, valueAt)
-  return valueAt + value.length
+function writeLease({ id, ttlMs, deadline }: Lease, sink: ByteSink): void {
+  sink.u64(id)
+  sink.u64(ttlMs)
+  sink.f64(deadline)
 }
 
-function checksumOf(frame: Uint8Array): number {
-  return crc32(frame.subarray(HEADER_BYTES), crc32(frame.subarray(0, CHECKSUM_AT)))
-}
-
-/** Reads a whole snapshot. Copies what it keeps. Throws CORRUPT or UNSUPPORTED_FORMAT. */
-export function decodeSnapshot(chunks: Iterable<Uint8Array>, snapshots = 0): Map<KeyChars, StoredValue> {
-  const records = new Map<KeyChars, StoredValue>()
-  let number = 0
-  let complete = false
-  for (const frame of framesOf(chunks)) {
-    const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
-    if (complete) throw corrupt('goes on after its last frame')
-    if (view.getUint32(CHECKSUM_AT) !== checksumOf(frame))
-      throw corrupt(`does not match its checksum in frame ${number}`)
-    if (view.getUint32(4) !== number) throw corrupt(`has frame ${view.getUint32(4)} in the place of frame ${number}`)
-    readRecords(frame, view, records, snapshots)
-    complete = view.getUint8(1) === LAST
-    number++
+function writeRecord({ key, value, createRevision, modRevision, version, lease }: StoredRecord, sink: ByteSink): void {
+  sink.chars(key)
+  sink.field(value)
+  sink.u64(createRevision)
+  sink.u64(modRevision)
+  sink.u64(version)
+  if (lease === undefined) {
+    sink.u8(NO_LEASE)
+  } else if (lease.keys === undefined) {
+    sink.u8(OWN_TTL)
+    sink.u64(lease.ttlMs)
+    sink.f64(lease.deadline)
+  } else {
+    sink.u8(LEASE)
+    sink.u64(lease.id)
   }
-  if (!complete) throw corrupt(`ends after ${number} frames without its last one`)
-  return records
 }
 
-/** The frames in `chunks`, whatever the cuts between these. */
-function* framesOf(chunks: Iterable<Uint8Array>): Generator<Uint8Array> {
-  let waiting: Uint8Array[] = []
-  let length = 0
-  let wanted = HEADER_BYTES
-  for (const chunk of chunks) {
-    waiting.push(chunk)
-    length += chunk.length
-    if (length < wanted) continue
-    const bytes = joined(waiting, length)
-    let at = 0
-    for (wanted = frameLength(bytes, at); wanted <= length - at; wanted = frameLength(bytes, at)) {
-      yield bytes.subarray(at, at + wanted)
-      at += wanted
+function writeSession({ id, timeoutMs, deadline, lowestOutstanding }: Omit<Session, 'results'>, sink: ByteSink): void {
+  sink.u64(id)
+  sink.u64(timeoutMs)
+  sink.f64(deadline)
+  sink.u64(lowestOutstanding)
+}
+
+type KeptResult = {
+  readonly session: number
+  readonly sequence: number
+  readonly result: Parameters<typeof writeResult>[0]
+}
+
+function* resultsOf(
+  sessions: readonly { readonly id: number; readonly results: readonly [number, KeptResult['result']][] }[],
+): Generator<KeptResult> {
+  for (const { id, results } of sessions) {
+    for (const [sequence, result] of results) yield { session: id, sequence, result }
+  }
+}
+
+function writeKeptResult({ session, sequence, result }: KeptResult, sink: ByteSink): void {
+  sink.u64(session)
+  sink.u64(sequence)
+  writeResult(result, sink)
+}
+
+function writeChange({ key, revision, clusterTime, previous, isDeletion }: PastChange, sink: ByteSink): void {
+  sink.u64(revision)
+  sink.f64(clusterTime)
+  sink.chars(key)
+  sink.u8((isDeletion ? IS_DELETION : 0) | (previous === undefined ? 0 : HAD_VALUE))
+  if (previous === undefined) return
+  sink.field(previous.value)
+  sink.u64(previous.createRevision)
+  sink.u64(previous.modRevision)
+  sink.u64(previous.version)
+  sink.u64(previous.leaseId)
+}
+
+interface StateNumbers {
+  readonly revision: LogIndex
+  readonly compactedRevision: LogIndex
+  readonly clusterTime: number
+}
+
+function writeState({ revision, compactedRevision, clusterTime }: StateNumbers, sink: ByteSink): void {
+  sink.u64(revision)
+  sink.u64(compactedRevision)
+  sink.f64(clusterTime)
+}
+
+/** Reads a snapshot, however its bytes are cut. Copies what it keeps. Throws CORRUPT or UNSUPPORTED_FORMAT. */
+export class SnapshotReader {
+  readonly #keyspace: Keyspace
+  readonly #sessions = new Sessions()
+  readonly #frames = new FrameFinder((frame) => this.#read(frame))
+  readonly #newestChanges = new Map<KeyChars, number>()
+  #section = 0
+  #lastRevision: LogIndex = 0
+  #numbers: StateNumbers | undefined
+
+  constructor(limits: HistoryLimits, watchers: Watchers) {
+    this.#keyspace = new Keyspace(limits, watchers)
+  }
+
+  write(chunk: Uint8Array): void {
+    this.#frames.write(chunk)
+  }
+
+  /** The whole state. */
+  end(): KvState {
+    this.#frames.end()
+    const [keyspace, numbers] = [this.#keyspace, this.#numbers]
+    if (numbers === undefined) throw corruptSnapshot('does not say of which revision it is')
+    for (const [key, change] of this.#newestChanges) {
+      const record = keyspace.records.get(key)
+      if (record !== undefined) record.lastChange = change
     }
-    waiting = [bytes.subarray(at)]
-    length -= at
+    keyspace.clusterTime = numbers.clusterTime
+    keyspace.history.compact(numbers.compactedRevision)
+    keyspace.history.trim(numbers.clusterTime)
+    return { keyspace, sessions: this.#sessions, revision: numbers.revision }
   }
-  if (length > 0) throw corrupt(`ends within a frame, of which it has ${length} bytes`)
+
+  #read({ format, section, count, body }: SnapshotFrame): void {
+    if (format === 1) {
+      for (let left = count; left > 0; left--) this.#readFormat1Record(body)
+      // What was before is not in it, nor when it was.
+      const revision = this.#lastRevision
+      this.#numbers = { revision, compactedRevision: revision, clusterTime: 0 }
+      return
+    }
+    if (section < this.#section) throw corruptSnapshot(`has section ${section} after section ${this.#section}`)
+    this.#section = section
+    const read = this.#readerOf(section)
+    for (let left = count; left > 0; left--) read(body)
+  }
+
+  #readerOf(section: number): (body: ByteSource) => void {
+    switch (section) {
+      case LEASES:
+        return (body) => this.#readLease(body)
+      case RECORDS:
+        return (body) => this.#readRecord(body)
+      case SESSIONS:
+        return (body) => this.#readSession(body)
+      case RESULTS:
+        return (body) => this.#readKeptResult(body)
+      case CHANGES:
+        return (body) => this.#readChange(body)
+      case STATE:
+        return (body) => {
+          this.#numbers = { revision: body.u64(), compactedRevision: body.u64(), clusterTime: body.f64() }
+        }
+      default:
+        throw new ActorumError(
+          'UNSUPPORTED_FORMAT',
+          `a key-value snapshot has a section ${section}, which is not known here; upgrade this server`,
+        )
+    }
+  }
+
+  #readLease(body: ByteSource): void {
+    const [id, ttlMs, deadline] = [body.u64(), body.u64(), body.f64()]
+    if (id === 0 || this.#keyspace.leases.find(id) !== undefined) throw corruptSnapshot(`has the lease ${id} twice`)
+    this.#keyspace.leases.grant(id, ttlMs, deadline)
+  }
+
+  #readRecord(body: ByteSource): void {
+    const key = this.#newKey(body.key())
+    const value = body.field().slice()
+    const createRevision = revisionIn(body.u64())
+    const modRevision = revisionIn(body.u64())
+    this.#keyspace.restore({
+      key,
+      value,
+      createRevision,
+      modRevision,
+      version: body.u64(),
+      lease: this.#readKeyLease(body, key),
+    })
+  }
+
+  #readKeyLease(body: ByteSource, key: KeyChars): Lease | undefined {
+    const kind = body.u8()
+    switch (kind) {
+      case NO_LEASE:
+        return undefined
+      case LEASE: {
+        const id = body.u64()
+        const lease = this.#keyspace.leases.find(id)
+        if (lease === undefined) throw corruptSnapshot(`has a key of the lease ${id}, which is not in it`)
+        return lease
+      }
+      case OWN_TTL:
+        return Leases.ofKey(key, body.u64(), body.f64())
+      default:
+        throw corruptSnapshot(`has a lease of kind ${kind}`)
+    }
+  }
+
+  #readFormat1Record(body: ByteSource): void {
+    if (body.left < FORMAT_1_RECORD_BYTES) throw corruptSnapshot('ends within a record')
+    const [keyLength, valueLength, modRevision] = [body.u32(), body.u32(), revisionIn(body.f64())]
+    if (keyLength === 0 || keyLength + valueLength > body.left) {
+      throw corruptSnapshot('has a record that does not fit its frame')
+    }
+    const { bytes, at } = body
+    const valueAt = at + keyLength
+    const key = this.#newKey(charsOf(bytes, at, valueAt))
+    const value = bytes.slice(valueAt, valueAt + valueLength)
+    body.at = valueAt + valueLength
+    this.#lastRevision = Math.max(this.#lastRevision, modRevision)
+    this.#keyspace.restore({ key, value, createRevision: modRevision, modRevision, version: 1, lease: undefined })
+  }
+
+  #newKey(key: KeyChars): KeyChars {
+    if (this.#keyspace.records.has(key)) throw corruptSnapshot('has a key twice')
+    return key
+  }
+
+  #readSession(body: ByteSource): void {
+    const [id, timeoutMs, deadline] = [body.u64(), body.u64(), body.f64()]
+    if (id === 0 || this.#sessions.find(id) !== undefined) throw corruptSnapshot(`has the session ${id} twice`)
+    this.#sessions.open(id, timeoutMs, deadline).lowestOutstanding = body.u64()
+  }
+
+  #readKeptResult(body: ByteSource): void {
+    const [id, sequence] = [body.u64(), body.u64()]
+    const session = this.#sessions.find(id)
+    if (session === undefined) throw corruptSnapshot(`has a result of the session ${id}, which is not in it`)
+    remember(session, sequence, readResult(body))
+  }
+
+  #readChange(body: ByteSource): void {
+    const [revision, clusterTime, key, flags] = [revisionIn(body.u64()), body.f64(), body.key(), body.u8()]
+    if (revision < this.#lastRevision) throw corruptSnapshot(`has a change of ${revision} after ${this.#lastRevision}`)
+    this.#lastRevision = revision
+    const previous = flags & HAD_VALUE ? readVersion(body) : undefined
+    const change = { key, revision, clusterTime, previous, isDeletion: (flags & IS_DELETION) > 0 }
+    const number = this.#keyspace.history.restore(change, this.#newestChanges.get(key) ?? 0)
+    this.#newestChanges.set(key, number)
+  }
 }
 
-/**
- * Always a plain Uint8Array: a chunk from a socket or a disk may be a Node `Buffer`, whose `slice` copies nothing, so
- * that what is kept of it would be changed, and its whole frame kept alive, by what follows.
- */
-function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
-  const [only] = chunks
-  if (chunks.length === 1 && only !== undefined) return new Uint8Array(only.buffer, only.byteOffset, length)
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.length
+function readVersion(body: ByteSource): Version {
+  return {
+    value: body.field(),
+    createRevision: body.u64(),
+    modRevision: body.u64(),
+    version: body.u64(),
+    leaseId: body.u64(),
   }
-  return bytes
 }
 
-/** The length of the frame at `at`, as far as it can be known yet: that of its header while even this is not whole. */
-function frameLength(bytes: Uint8Array, at: number): number {
-  const format = bytes[at]
-  if (format !== undefined && format !== FORMAT) {
-    const advice = 'it was made by another version, or is none of a key-value store'
-    throw new ActorumError('UNSUPPORTED_FORMAT', `snapshot format ${format} is not known here; ${advice}`)
-  }
-  return at + HEADER_BYTES > bytes.length ? HEADER_BYTES : HEADER_BYTES + readUint32(bytes, at + 12)
-}
-
-function readRecords(frame: Uint8Array, view: DataView, records: Map<KeyChars, StoredValue>, snapshots: number): void {
-  let at = HEADER_BYTES
-  for (let left = view.getUint32(8); left > 0; left--) {
-    const keyAt = at + RECORD_HEADER_BYTES
-    if (keyAt > frame.length) throw corrupt('ends within a record')
-    const valueAt = keyAt + view.getUint32(at)
-    const end = valueAt + view.getUint32(at + 4)
-    if (valueAt === keyAt || end > frame.length) throw corrupt('has a record that does not fit its frame')
-    const modRevision = view.getFloat64(at + 8)
-    if (!Number.isSafeInteger(modRevision) || modRevision < 1) throw corrupt(`has the revision ${modRevision}`)
-    const key = charsOf(frame, keyAt, valueAt)
-    if (records.has(key)) throw corrupt('has a key twice')
-    records.set(key, { value: frame.slice(valueAt, end), modRevision, snapshots })
-    at = end
-  }
-  if (at !== frame.length) throw corrupt('has a frame that is longer than its records')
-}
-
-function corrupt(fault: string): ActorumError {
-  return new ActorumError('CORRUPT', `a key-value snapshot ${fault}; fetch it again or use another one`)
+function revisionIn(revision: number): LogIndex {
+  if (Number.isSafeInteger(revision) && revision >= 1) return revision
+  throw corruptSnapshot(`has the revision ${revision}`)
 }

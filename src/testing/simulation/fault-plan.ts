@@ -3,7 +3,8 @@ import type { ServerId } from '../../machines/types.js'
 import type { Durability } from '../../storage/ports.js'
 import type { Cut, LinkFaults } from '../../transport/link-faults.js'
 import { Dice } from './dice.js'
-import { FAULT_KINDS, type Fault, type FaultKind, type Target, type Weather } from './faults.js'
+import { drawChangeFault, drawChanges, type Changes } from './change-plan.js'
+import { CHANGE_KINDS, STEADY_KINDS, type Fault, type FaultKind, type Target, type Weather } from './faults.js'
 
 /** A fault and how long it lasts, in milliseconds since the run's start. */
 export interface PlannedFault {
@@ -33,6 +34,8 @@ export interface RunPlan {
   readonly keys: number
   /** How long a client waits between its calls. */
   readonly thinkMs: readonly [min: number, max: number]
+  /** Snapshots, and servers that may join. Undefined: the log and the membership stay what they are. */
+  readonly changes: Changes | undefined
   readonly faults: readonly PlannedFault[]
   readonly durationMs: number
 }
@@ -47,6 +50,11 @@ export interface PlanOptions {
   readonly steps?: number | undefined
   /** Only these kinds. Default: by the seed, one kind alone, a few, or all. */
   readonly kinds?: readonly FaultKind[] | undefined
+  /**
+   * Whether servers take snapshots and the membership changes, too. Default: by the seed, in two of three runs, or if
+   * one of `kinds` is of that.
+   */
+  readonly changes?: boolean | undefined
 }
 
 /** Draws a run from its seed. */
@@ -76,9 +84,30 @@ export function drawPlan(options: PlanOptions): RunPlan {
       [5, 60],
     ] as const),
   } as const
-  const kinds = options.kinds ?? drawKinds(dice)
-  const { faults, durationMs } = drawFaults(dice, { servers, drift, kinds, steps })
-  return { ...plan, ...drawPace(Dice.of(seed, 'pace')), faults, durationMs }
+  const kinds = options.kinds?.filter((kind) => STEADY_KINDS.includes(kind)) ?? drawKinds(dice)
+  const steady = drawFaults(dice, { servers, drift, kinds, steps: kinds.length === 0 ? 0 : steps })
+  const quiet = { ...plan, ...drawPace(Dice.of(seed, 'pace')), ...steady, changes: undefined }
+  return withChanges(quiet, Dice.of(seed, 'changes'), options)
+}
+
+/** The faults of a steady cluster stay as they are; what changes the cluster comes between them. */
+function withChanges(plan: RunPlan, dice: Dice, { kinds, changes: wanted, steps = 16 }: PlanOptions): RunPlan {
+  const named = kinds?.filter((kind) => CHANGE_KINDS.includes(kind))
+  const byDefault = named === undefined ? dice.chance(2 / 3) : named.length > 0
+  if (!(wanted ?? byDefault)) return plan
+  const changes = drawChanges(dice)
+  const bounds = { servers: plan.servers + changes.spares, voters: plan.servers }
+  const among = named ?? CHANGE_KINDS
+  if (among.length === 0) return { ...plan, changes }
+  const durationMs = Math.max(plan.durationMs, SETTLING_MS + 100 * steps)
+  const count = dice.between(Math.ceil(steps / 2), 2 * steps)
+  const faults = Array.from({ length: count }, (): PlannedFault => {
+    const atMs = dice.between(SETTLING_MS >> 1, durationMs - 100)
+    // Most of what can be done to a cluster is to change its membership.
+    const kind = among.includes('membership change') && dice.chance(0.5) ? 'membership change' : dice.pick(among)
+    return { atMs, untilMs: atMs + dice.between(20, 400), fault: drawChangeFault(dice, kind, bounds) }
+  })
+  return { ...plan, changes, faults: [...plan.faults, ...faults], durationMs }
 }
 
 function drawPace(dice: Dice): Pick<RunPlan, 'turnMs' | 'settings'> {
@@ -105,9 +134,9 @@ function drawWeather(dice: Dice): Partial<LinkFaults> {
 /** A run of one kind alone shows what a mixture hides; a mixture shows what no kind alone does. */
 function drawKinds(dice: Dice): readonly FaultKind[] {
   const mixture = dice.pick(['one', 'few', 'all', 'all'] as const)
-  if (mixture === 'one') return [dice.pick(FAULT_KINDS)]
-  if (mixture === 'few') return dice.shuffled(FAULT_KINDS).slice(0, dice.between(2, 6))
-  return FAULT_KINDS
+  if (mixture === 'one') return [dice.pick(STEADY_KINDS)]
+  if (mixture === 'few') return dice.shuffled(STEADY_KINDS).slice(0, dice.between(2, 6))
+  return STEADY_KINDS
 }
 
 interface Draw {
@@ -229,6 +258,12 @@ export function drawFault(dice: Dice, kind: FaultKind, { servers, drift, focus }
       return { kind, who, rate: drawRate(dice, drift) }
     case 'leadership transfer':
       return { kind, to: dice.chance(0.5) ? undefined : dice.pick(ids) }
+    case 'failing snapshot disk':
+    case 'slow snapshot disk':
+    case 'corrupted snapshot':
+    case 'wiped disk':
+    case 'membership change':
+      return drawChangeFault(dice, kind, { servers, voters: servers, focus })
     default:
       return { kind, who }
   }

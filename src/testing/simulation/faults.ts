@@ -24,6 +24,11 @@ export type Fault =
   | Pause
   | Drift
   | TransferLeadership
+  | FailingSnapshots
+  | SlowSnapshots
+  | DamagedSnapshot
+  | Wipe
+  | ChangeMembers
 
 export type FaultKind = Fault['kind']
 
@@ -137,7 +142,59 @@ export interface TransferLeadership {
   readonly to: ServerId | undefined
 }
 
-export const FAULT_KINDS: readonly FaultKind[] = [
+/** The disk for snapshots fails, at the next write, sync or until it heals. The server stops. */
+export interface FailingSnapshots {
+  readonly kind: 'failing snapshot disk'
+  readonly who: Target
+  readonly how: 'torn write' | 'failed write' | 'failed sync' | 'full' | 'read-only'
+}
+
+export interface SlowSnapshots {
+  readonly kind: 'slow snapshot disk'
+  readonly who: Target
+  readonly latencyMs: readonly [min: number, max: number]
+}
+
+/**
+ * A complete snapshot is flipped in one bit, while its server runs or before it starts again. It must be noticed, and
+ * the server go on from the one before it, or refuse to start and be lost.
+ */
+export interface DamagedSnapshot {
+  readonly kind: 'corrupted snapshot'
+  readonly who: Target
+  readonly which: 'newest' | 'oldest'
+  /** Where in its file, from 0 to 1. */
+  readonly place: number
+  readonly restarts: boolean
+}
+
+/**
+ * A machine comes back under its old id with empty disks. Nobody may hear it, for it has forgotten its votes; as it
+ * heals an operator removes it, and adds it or another server anew.
+ */
+export interface Wipe {
+  readonly kind: 'wiped disk'
+  readonly who: Target
+  /** Who is added in its stead: itself, with a disk that is empty again, or a spare server. */
+  readonly by: ServerId | 'itself'
+}
+
+/** A request for another membership. What of it makes no sense any more when it is made is left out. */
+export interface ChangeMembers {
+  readonly kind: 'membership change'
+  /** Whom it is asked of. */
+  readonly via: Target
+  readonly add: readonly ServerId[]
+  /** Whether those are promoted by themselves. */
+  readonly promotable: boolean
+  readonly promote: readonly ServerId[]
+  readonly demote: readonly ServerId[]
+  readonly remove: readonly Target[]
+  readonly force: boolean
+}
+
+/** What strikes a cluster whose members and log stay what they are. */
+export const STEADY_KINDS: readonly FaultKind[] = [
   'partition',
   'one-way partition',
   'partial cut',
@@ -163,6 +220,17 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   'drift',
   'leadership transfer',
 ]
+
+/** What strikes snapshots, and the membership. */
+export const CHANGE_KINDS: readonly FaultKind[] = [
+  'failing snapshot disk',
+  'slow snapshot disk',
+  'corrupted snapshot',
+  'wiped disk',
+  'membership change',
+]
+
+export const FAULT_KINDS: readonly FaultKind[] = [...STEADY_KINDS, ...CHANGE_KINDS]
 
 /** A fault in a few words, as a person would tell it. */
 export function describeFault(fault: Fault): string {
@@ -195,9 +263,29 @@ export function describeFault(fault: Fault): string {
       return `drift: the clock of ${fault.who} runs at ${fault.rate.toFixed(3)}`
     case 'leadership transfer':
       return `leadership transfer to ${fault.to ?? 'whoever matches most'}`
+    case 'failing snapshot disk':
+      return `${fault.kind} at ${fault.who}: ${fault.how}`
+    case 'slow snapshot disk':
+      return `${fault.kind} at ${fault.who}: ${fault.latencyMs.join(' to ')} ms`
+    case 'corrupted snapshot':
+      return `corrupted snapshot at ${fault.who}, the ${fault.which}, ${fault.restarts ? 'before it starts again' : 'while it runs'}`
+    case 'wiped disk':
+      return `${fault.who} comes back with empty disks, to be replaced by ${fault.by}`
+    case 'membership change':
+      return describeChange(fault)
     default:
       return `${fault.kind} at ${fault.who}`
   }
+}
+
+function describeChange({ via, add, promotable, promote, demote, remove, force }: ChangeMembers): string {
+  const parts = [
+    ...(add.length === 0 ? [] : [`add ${names(add)} to ${promotable ? 'vote once caught up' : 'listen'}`]),
+    ...(promote.length === 0 ? [] : [`promote ${names(promote)}`]),
+    ...(demote.length === 0 ? [] : [`demote ${names(demote)}`]),
+    ...(remove.length === 0 ? [] : [`remove ${names(remove)}`]),
+  ]
+  return `membership change asked of ${via}: ${parts.join(', ') || 'nothing'}${force ? ', by force' : ''}`
 }
 
 function describeReach({ at, ways }: Weather): string {

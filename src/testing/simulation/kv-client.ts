@@ -1,6 +1,6 @@
 import { ActorumError } from '../../errors.js'
 import type { ServerId } from '../../machines/types.js'
-import type { KvCommand, KvResult } from '../../state-machines/kv/commands.js'
+import type { KvCommand, KvResult, SingleKeyCommand } from '../../state-machines/kv/commands.js'
 import { KeyValueStore } from '../../state-machines/kv/key-value-store.js'
 import { keyChars } from '../../state-machines/kv/keys.js'
 import type { Consistency } from '../linearizability/history.js'
@@ -113,7 +113,13 @@ export class KvClient {
     }
   }
 
-  #propose(id: ServerId, command: KvCommand, number: number, pending: Outcome, ok: (result: KvResult) => void): void {
+  #propose(
+    id: ServerId,
+    command: SingleKeyCommand,
+    number: number,
+    pending: Outcome,
+    ok: (result: KvResult) => void,
+  ): void {
     const failed = (): void => {
       if (command.type !== 'delete') this.#spec.ledger.refused(String(command.value))
       pending.failed()

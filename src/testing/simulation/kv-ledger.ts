@@ -5,7 +5,7 @@ import {
   endOfField,
   PUT,
   SWAP,
-  type KvCommand,
+  type SingleKeyCommand,
   type KvResult,
 } from '../../state-machines/kv/commands.js'
 import { KeyValueStore } from '../../state-machines/kv/key-value-store.js'
@@ -16,7 +16,7 @@ import { Violation } from './violation.js'
 
 /** A committed command, and whether it changed anything. */
 interface Settled {
-  readonly command: KvCommand
+  readonly command: SingleKeyCommand
   readonly changed: boolean
 }
 
@@ -30,7 +30,7 @@ export class KvLedger {
   readonly #settled = new Map<LogIndex, Settled>()
   readonly #state = new Map<string, string>()
   readonly #applied: AppliedWrite[] = []
-  readonly #acknowledged: { readonly command: KvCommand; readonly result: KvResult }[] = []
+  readonly #acknowledged: { readonly command: SingleKeyCommand; readonly result: KvResult }[] = []
   readonly #refused = new Set<string>()
   /** By what it writes, which no two commands of clients share. */
   readonly #committedValues = new Map<string, LogIndex>()
@@ -54,7 +54,7 @@ export class KvLedger {
     }
   }
 
-  #noteValue(command: KvCommand, index: LogIndex): void {
+  #noteValue(command: SingleKeyCommand, index: LogIndex): void {
     if (command.type === 'delete') return
     const value = text(command.value)
     const before = this.#committedValues.get(value)
@@ -62,7 +62,7 @@ export class KvLedger {
     this.#committedValues.set(value, index)
   }
 
-  #apply(command: KvCommand, revision: LogIndex): boolean {
+  #apply(command: SingleKeyCommand, revision: LogIndex): boolean {
     const key = text(command.key)
     const before = this.#state.get(key)
     if (command.type === 'delete') {
@@ -78,7 +78,7 @@ export class KvLedger {
   }
 
   /** A client was told this. */
-  acknowledged(command: KvCommand, result: KvResult): void {
+  acknowledged(command: SingleKeyCommand, result: KvResult): void {
     this.#acknowledged.push({ command, result })
   }
 
@@ -152,7 +152,7 @@ export class LedgeredStore extends KeyValueStore {
   }
 }
 
-function decodeCommand(bytes: Uint8Array, start: number, end: number): KvCommand {
+function decodeCommand(bytes: Uint8Array, start: number, end: number): SingleKeyCommand {
   const operation = bytes[start]
   const slice = (from: number, to: number): string => decoder.decode(bytes.subarray(from, to))
   if (operation === DELETE) return { type: 'delete', key: slice(start + 1, end) }
@@ -176,7 +176,7 @@ function text(bytes: string | Uint8Array): string {
   return typeof bytes === 'string' ? bytes : decoder.decode(bytes)
 }
 
-function isSame(a: KvCommand, b: KvCommand): boolean {
+function isSame(a: SingleKeyCommand, b: SingleKeyCommand): boolean {
   if (a.type !== b.type || text(a.key) !== text(b.key)) return false
   if (a.type === 'delete' || b.type === 'delete') return true
   if (text(a.value) !== text(b.value)) return false

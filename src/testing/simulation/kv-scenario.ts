@@ -107,18 +107,20 @@ export class KvScenario {
    */
   finish(): void {
     this.nemesis.healAll()
+    if (!this.cluster.advanceUntil(() => this.nemesis.isIdle, 2 * ANSWER_MS_MAX))
+      throw new Violation('a healed cluster changes its membership', 'an operator waits for it in vain')
     this.cluster.checkLiveness(2 * ANSWER_MS_MAX, this.nemesis.lost)
     this.#readEverything()
     // A call that was under way may have been committed meanwhile.
     this.cluster.checkLiveness(2 * ANSWER_MS_MAX, this.nemesis.lost)
-    for (const { id, running } of this.cluster.servers) {
+    for (const { id, running } of this.cluster.members) {
       if (running?.stateMachine instanceof KeyValueStore) this.ledger.checkStore(`server ${id}`, running.stateMachine)
     }
     this.#verdict = judgeHistory(this.history, this.ledger, { leaseReads: this.#leaseReads })
   }
 
   #readEverything(): void {
-    const asked = this.cluster.servers.filter(({ running }) => running !== undefined)
+    const asked = this.cluster.members.filter(({ running }) => running !== undefined)
     const reads = asked.flatMap(({ id }) =>
       [...this.#keys].map((key) => ({ id, key, client: this.#client(`last read of ${key} at ${id}`) })),
     )

@@ -7,17 +7,23 @@ import {
   describeFault,
   type AllDown,
   type Bridge,
+  type DamagedSnapshot,
   type Damage,
   type FailingDisk,
+  type FailingSnapshots,
   type Fault,
   type FaultKind,
   type FlappingLink,
   type Partition,
   type Target,
+  type Wipe,
 } from './faults.js'
 import { LinkWeather, type Direction } from './link-weather.js'
 import type { SimulatedCluster } from './simulated-cluster.js'
 import type { SimulatedServer } from './simulated-server.js'
+import { halvesOf } from './configuration-checker.js'
+import { Operator } from './operator.js'
+import { parseName } from '../../storage/snapshot-catalogue.js'
 import { Violation } from './violation.js'
 
 export interface NemesisOptions {
@@ -41,6 +47,11 @@ export class Nemesis<Command, Result> {
   readonly #counts = new Map<FaultKind, number>()
   /** Servers whose disks have been damaged and that have not started since. */
   readonly #damaged = new Set<ServerId>()
+  /** The damaged snapshots of each server, by the names of their files: they may show at any start from now on. */
+  readonly #damagedSnapshots = new Map<ServerId, Set<string>>()
+  /** Servers that came back with empty disks, under ids that must not come back so. */
+  readonly #wiped = new Set<ServerId>()
+  readonly #operator: Operator<Command, Result>
   /** Servers whose disks are failing. */
   readonly #failing = new Map<ServerId, number>()
   /** Crashed without their newest watermark: until they start again, damage to the tail could not be told from a write cut short. */
@@ -54,6 +65,11 @@ export class Nemesis<Command, Result> {
       cluster.network,
       cluster.servers.map(({ id }) => id),
     )
+    this.#operator = new Operator(
+      cluster,
+      () => this.lost,
+      (text) => this.#tell(text),
+    )
   }
 
   /** How often each kind of fault has struck. */
@@ -61,9 +77,24 @@ export class Nemesis<Command, Result> {
     return this.#counts
   }
 
-  /** Servers that will not start again: their disks are damaged for good. */
+  /** Servers that will not start again, or may not: their disks are damaged or were replaced. */
   get lost(): readonly ServerId[] {
-    return [...this.#damaged]
+    const unsure = this.#cluster.servers.filter((server) => this.#mayBeDamaged(server)).map(({ id }) => id)
+    return [...new Set([...this.#damaged, ...this.#wiped, ...unsure])]
+  }
+
+  /** Whether all that an operator has begun is done. */
+  get isIdle(): boolean {
+    return this.#operator.isIdle
+  }
+
+  /** Whether one of its snapshots is damaged, and so perhaps the only one to begin from. */
+  #mayBeDamaged({ id, running, snapshotDisk }: SimulatedServer<Command, Result>): boolean {
+    const damaged = this.#damagedSnapshots.get(id)
+    if (damaged === undefined) return false
+    const names = snapshotDisk.fileNames()
+    for (const name of damaged) if (!names.some((found) => found.startsWith(name))) damaged.delete(name)
+    return running === undefined ? damaged.size > 0 : names.some((name) => damaged.has(name))
   }
 
   /** To be told of every start, and of every server that stops by itself: what no fault explains is a Violation. */
@@ -73,13 +104,25 @@ export class Nemesis<Command, Result> {
   }
 
   readonly failed = (id: ServerId, error: ActorumError): void => {
+    const isDamage = error.code === 'CORRUPT' || error.code === 'UNSUPPORTED_FORMAT'
+    const hasDamagedSnapshots = (this.#damagedSnapshots.get(id)?.size ?? 0) > 0
     const isExpected =
       error.code === 'STORAGE_FAILED'
         ? this.#failing.has(id)
-        : this.#damaged.has(id) && (error.code === 'CORRUPT' || error.code === 'UNSUPPORTED_FORMAT')
+        : isDamage && (this.#damaged.has(id) || hasDamagedSnapshots)
     if (!isExpected)
       throw new Violation('a server stops only for a reason', `server ${id}: ${error.code}: ${error.message}`)
     this.#tell(`server ${id} stopped by itself: ${error.code}`)
+    // A snapshot that was found to be damaged is set aside: the one before it may do.
+    if (hasDamagedSnapshots && !this.#damaged.has(id)) this.#startLater(id, error)
+  }
+
+  #startLater(id: ServerId, { message }: ActorumError): void {
+    if (message.startsWith('the log begins after entry')) {
+      this.#damaged.add(id)
+      return
+    }
+    this.#cluster.world.setTimeout(() => this.#start(this.#cluster.server(id)), 20)
   }
 
   /**
@@ -139,6 +182,10 @@ export class Nemesis<Command, Result> {
       case 'leadership transfer':
         this.#cluster.leader?.running?.server.transferLeadership(fault.to)
         return this.#cluster.leader === undefined ? undefined : () => undefined
+      case 'membership change': {
+        const via = this.#resolve(fault.via)
+        return via !== undefined && this.#operator.ask(fault, via.id) ? () => undefined : undefined
+      }
       default: {
         const server = this.#resolve(fault.who)
         return server === undefined ? undefined : this.#strikeServer(fault, server)
@@ -159,7 +206,15 @@ export class Nemesis<Command, Result> {
         this.#crash(server, fault)
         return () => this.#start(server)
       case 'slow disk':
-        return this.#slow(server, fault.latencyMs)
+        return this.#slow(server.disk, fault.latencyMs)
+      case 'slow snapshot disk':
+        return this.#slow(server.snapshotDisk, fault.latencyMs)
+      case 'failing snapshot disk':
+        return this.#failSnapshots(server, fault)
+      case 'corrupted snapshot':
+        return this.#damageSnapshot(server, fault)
+      case 'wiped disk':
+        return this.#wipe(server, fault)
       case 'corrupted record':
       case 'removed record':
         return this.#damage(server, fault)
@@ -274,19 +329,22 @@ export class Nemesis<Command, Result> {
     const { servers, safety } = this.#cluster
     const { durableIndex } = server
     if (durableIndex === 0) return true
-    const others = servers.filter((other) => other !== server && !this.#damaged.has(other.id))
-    const holders = others.filter(
-      (other) => other.durableIndex >= durableIndex && safety.isSame(other.id, server.id, durableIndex),
-    )
-    return others.length - holders.length + 1 <= servers.length / 2
+    const without = servers
+      .filter((other) => other !== server && !this.#damaged.has(other.id))
+      .filter((other) => other.durableIndex < durableIndex || !safety.isSame(other.id, server.id, durableIndex))
+      .map(({ id }) => id)
+    return safety.configurations
+      .inPlay(safety.committedIndex)
+      .flatMap(halvesOf)
+      .every((half) => half.filter((id) => id === server.id || without.includes(id)).length <= half.length / 2)
   }
 
   // ---- disks
 
-  #slow(server: SimulatedServer<Command, Result>, [min, max]: readonly [number, number]): Heal {
-    const { latencyMs } = server.disk
-    server.disk.latencyMs = () => min + this.#options.dice.fraction() * (max - min)
-    return () => void (server.disk.latencyMs = latencyMs)
+  #slow(disk: { latencyMs: (() => number) | undefined }, [min, max]: readonly [number, number]): Heal {
+    const { latencyMs } = disk
+    disk.latencyMs = () => min + this.#options.dice.fraction() * (max - min)
+    return () => void (disk.latencyMs = latencyMs)
   }
 
   #failDisk(server: SimulatedServer<Command, Result>, kind: FailingDisk['kind']): Heal {
@@ -297,6 +355,22 @@ export class Nemesis<Command, Result> {
     else if (kind === 'failed sync') disk.failNextSync()
     else if (kind === 'full disk') disk.full = true
     else disk.readOnly = true
+    return this.#mendLater(server)
+  }
+
+  #failSnapshots(server: SimulatedServer<Command, Result>, { how }: FailingSnapshots): Heal {
+    const { id, snapshotDisk } = server
+    this.#failing.set(id, (this.#failing.get(id) ?? 0) + 1)
+    if (how === 'torn write') snapshotDisk.tearNextWrite()
+    else if (how === 'failed write') snapshotDisk.failNextWrite()
+    else if (how === 'failed sync') snapshotDisk.failNextSync()
+    else if (how === 'full') snapshotDisk.full = true
+    else snapshotDisk.readOnly = true
+    return this.#mendLater(server)
+  }
+
+  #mendLater(server: SimulatedServer<Command, Result>): Heal {
+    const { id } = server
     return () => {
       const left = (this.#failing.get(id) ?? 1) - 1
       if (left > 0) this.#failing.set(id, left)
@@ -305,17 +379,18 @@ export class Nemesis<Command, Result> {
     }
   }
 
-  #mendDisk({ id, disk }: SimulatedServer<Command, Result>): void {
-    const { latencyMs } = disk
+  #mendDisk({ id, disk, snapshotDisk }: SimulatedServer<Command, Result>): void {
     this.#failing.delete(id)
-    disk.heal()
-    disk.latencyMs = latencyMs
+    for (const one of [disk, snapshotDisk]) {
+      const { latencyMs } = one
+      one.heal()
+      one.latencyMs = latencyMs
+    }
   }
 
   #damage(server: SimulatedServer<Command, Result>, { kind, record, place }: Damage): Heal | undefined {
     const { id, disk } = server
-    const minority = Math.floor((this.#cluster.servers.length - 1) / 2)
-    const mayDamage = !this.#damaged.has(id) && this.#damaged.size < minority && !this.#unmarked.has(id)
+    const mayDamage = this.#mayLose(id) && !this.#unmarked.has(id)
     if (!mayDamage || !this.#mayForget(server)) return undefined
     server.crash({ watermark: 'kept', survives: () => true })
     const firsts = disk.firstIndexes()
@@ -325,6 +400,51 @@ export class Nemesis<Command, Result> {
     if (kind === 'removed record') disk.removeRecord(first)
     else disk.corruptRecord(first, Math.floor(place * disk.recordLength(first)))
     return () => server.start()
+  }
+
+  /** Permanent damage is dealt to a minority at most of each configuration that rules or may come to. */
+  #mayLose(id: ServerId): boolean {
+    const { lost } = this
+    return !lost.includes(id) && !this.#operator.isChanging && this.#operator.mayLose([...lost, id])
+  }
+
+  #damageSnapshot(server: SimulatedServer<Command, Result>, fault: DamagedSnapshot): Heal | undefined {
+    const { id, snapshotDisk } = server
+    const complete = snapshotDisk.fileNames().flatMap((name) => {
+      const named = parseName(name)
+      return named?.stage === 'complete' ? { name, index: named.id.index } : []
+    })
+    complete.sort((one, other) => one.index - other.index)
+    const name = complete.at(fault.which === 'newest' ? -1 : 0)?.name
+    if (name === undefined || !this.#mayLose(id)) return undefined
+    if (fault.restarts) server.kill()
+    this.#damagedSnapshots.set(id, (this.#damagedSnapshots.get(id) ?? new Set()).add(name))
+    snapshotDisk.corruptFile(name, Math.floor(fault.place * snapshotDisk.fileLength(name)))
+    return () => this.#start(server)
+  }
+
+  #wipe(server: SimulatedServer<Command, Result>, { by }: Wipe): Heal | undefined {
+    const { id } = server
+    if (!this.#mayLose(id) || !this.#mayForget(server) || !this.#isRecorded(id)) return undefined
+    const members = this.#cluster.members.map((member) => member.id)
+    const successor = by === 'itself' || members.includes(by) || this.lost.includes(by) ? id : by
+    this.#wiped.add(id)
+    server.wipe()
+    server.start()
+    return () => this.#operator.replaceWiped(id, successor, () => successor === id && this.#wiped.delete(id))
+  }
+
+  /** Whether everyone would know another disk from this server's: until then nothing tells them apart. */
+  #isRecorded(id: ServerId): boolean {
+    const { configurations } = this.#cluster.safety
+    const { members } = this.#cluster
+    return (
+      members.some((member) => member.id === id) &&
+      members.every((other) => {
+        const named = configurations.rulingOn(other.id).members?.find((member) => member.id === id)
+        return named?.storeId !== undefined
+      })
+    )
   }
 }
 

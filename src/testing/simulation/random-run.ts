@@ -66,7 +66,8 @@ export function runPlan(plan: RunPlan, { strideMs = 1000 }: RunOptions = {}): Ru
 }
 
 function openScenario(plan: RunPlan): KvScenario {
-  const { seed, servers, durability, linearizableReads, requestTimeoutMs, drift, turnMs, settings, clients } = plan
+  const { seed, servers, durability, linearizableReads, requestTimeoutMs, drift, turnMs, settings, clients, changes } =
+    plan
   const leaseReads = drift === 'beyond' ? 'eventual' : 'linearizable'
   const scenario = new KvScenario({
     seed,
@@ -78,13 +79,17 @@ function openScenario(plan: RunPlan): KvScenario {
     settings,
     leaseReads,
     clients,
+    ...changes,
   })
   const { cluster, nemesis } = scenario
   nemesis.weather(plan.weather)
   const dice = Dice.of(seed, 'disks')
   if (plan.diskMs !== undefined) {
     const [min, max] = plan.diskMs
-    for (const { disk } of cluster.servers) disk.latencyMs = () => min + dice.fraction() * (max - min)
+    for (const { disk, snapshotDisk } of cluster.servers) {
+      disk.latencyMs = () => min + dice.fraction() * (max - min)
+      if (changes !== undefined) snapshotDisk.latencyMs = disk.latencyMs
+    }
   }
   for (const { atMs, untilMs, fault } of plan.faults) {
     if (atMs >= plan.durationMs) continue

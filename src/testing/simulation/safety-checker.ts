@@ -1,24 +1,39 @@
 import type { RaftContext } from '../../machines/context.js'
-import type { EntryRun } from '../../machines/entry-run.js'
+import { configurationOf, type EntryRun } from '../../machines/entry-run.js'
 import { checkInvariants } from '../../machines/invariants.js'
 import type { RaftEvent } from '../../machines/events.js'
 import { runsBetween } from '../../machines/log.js'
-import type { HardState, LogIndex, ServerId, Term } from '../../machines/types.js'
+import type { Boundary, HardState, LogIndex, ServerId, Term } from '../../machines/types.js'
+import { ConfigurationChecker } from './configuration-checker.js'
+import {
+  checkFollows,
+  checkReaches,
+  checkSound,
+  findRun,
+  placeOf,
+  type RunEnd,
+  type RunPlace,
+  type SeenRun,
+} from './seen-runs.js'
 import { Violation } from './violation.js'
 
-/** One run as the judge remembers it: enough to tell it from any other in its place. */
-interface SeenRun {
-  readonly firstIndex: LogIndex
-  readonly lastIndex: LogIndex
-  readonly term: Term
-  readonly checksum: number
+const EMPTY: RunEnd = { lastIndex: 0, checksum: 0 }
+
+/** A log before one of its truncations. */
+interface FormerLog {
+  readonly runs: readonly SeenRun[]
+  readonly replacedIn: Term
+  /** The first of the runs that came instead. */
+  readonly replacedBy: SeenRun
 }
 
 /** What is known of one server, across its restarts. */
 interface SeenServer {
-  /** Its log as of the latest step, run by run. */
+  /** Its log as of the latest step, run by run, from the first entry on: what it has compacted is committed, and known. */
   runs: SeenRun[]
   truncations: number
+  /** What its log was before each truncation since it started. */
+  former: FormerLog[]
   before: RaftContext | undefined
   lastApplied: LogIndex
   /** The newest HardState that its disk was known to hold. */
@@ -38,6 +53,11 @@ export class SafetyChecker {
   /** What has been committed by anyone, in order. */
   readonly #committed: SeenRun[] = []
   readonly #votes = new Map<string, ServerId>()
+  /** What those had whose disks were replaced by empty ones: their word may still be counted. */
+  readonly #wiped = new Map<ServerId, SeenServer>()
+  /** The state at an index, as a digest, by whoever took the first snapshot of it. */
+  readonly #states = new Map<LogIndex, { readonly id: ServerId; readonly digest: number }>()
+  readonly configurations = new ConfigurationChecker()
   #newestTerm: Term = 0
 
   /** The last index known to be committed by some server. */
@@ -60,16 +80,51 @@ export class SafetyChecker {
     const known = this.#servers.get(id)
     const { hardState } = context
     if (known?.durable !== undefined) this.#checkRemembered(id, known.durable, hardState)
+    const { boundary } = context.log
+    this.configurations.started(id, boundary)
+    this.#checkBoundary(id, boundary)
     const server: SeenServer = {
-      runs: [],
+      runs: this.#committedUntil(boundary.index),
       truncations: 0,
+      former: [],
       before: context,
-      lastApplied: context.log.boundary.index,
+      lastApplied: 0,
       durable: hardState,
     }
     this.#servers.set(id, server)
-    for (const run of runs) this.#appended(id, server, run)
+    for (const run of runs) {
+      checkSound(id, run)
+      this.#appended(id, server, run)
+    }
+    checkReaches(id, server.runs, context)
     this.#checkVote(id, hardState)
+  }
+
+  /** The disk of a server that is down was replaced by an empty one: it remembers nothing, and is another server. */
+  wiped(id: ServerId): void {
+    const server = this.#servers.get(id)
+    if (server !== undefined) this.#wiped.set(id, server)
+    this.#servers.delete(id)
+    for (const key of [...this.#votes.keys()]) if (key.startsWith(`${id}/`)) this.#votes.delete(key)
+  }
+
+  #committedUntil(index: LogIndex): SeenRun[] {
+    return this.#committed.slice(0, placeOf(this.#committed, index + 1))
+  }
+
+  /** What a log no longer holds is committed, and ends where the log says. */
+  #checkBoundary(id: ServerId, boundary: Boundary): void {
+    if (boundary.index === 0) return
+    const run = findRun(this.#committed, boundary.index)
+    const isSound =
+      run?.lastIndex === boundary.index && run.checksum === boundary.checksum && run.term === boundary.term
+    if (!isSound) {
+      throw new Violation(
+        'only what is committed is compacted',
+        `the log of server ${id} begins after entry ${boundary.index} of term ${boundary.term}, which is not committed`,
+      )
+    }
+    this.configurations.checkBoundary(id, boundary)
   }
 
   #checkRemembered(id: ServerId, durable: HardState, recovered: HardState): void {
@@ -97,6 +152,9 @@ export class SafetyChecker {
       )
     }
     if (before?.log !== context.log) this.#followLog(id, server, context)
+    if (before !== undefined && before.configurations !== context.configurations) {
+      this.configurations.stepped(id, context, before)
+    }
     if (before?.durable.hardState !== context.durable.hardState) {
       server.durable = context.durable.hardState
       this.#checkVote(id, context.durable.hardState)
@@ -106,30 +164,41 @@ export class SafetyChecker {
     server.before = context
   }
 
-  #followLog(id: ServerId, server: SeenServer, { log }: RaftContext): void {
+  #followLog(id: ServerId, server: SeenServer, context: RaftContext): void {
+    const { log } = context
+    const { boundary } = log
+    const isCompacted = boundary.index !== server.before?.log.boundary.index
+    if (isCompacted) this.#checkBoundary(id, boundary)
     if (log.truncations !== server.truncations) {
       server.truncations = log.truncations
-      this.#followTruncation(id, server, log)
+      if (isCompacted) return this.#begunAnew(id, server, boundary)
+      this.#followTruncation(id, server, context)
       return
     }
     const last = server.runs.at(-1)?.lastIndex ?? log.boundary.index
     if (log.lastIndex === last) return
     for (const run of runsBetween(log, last, log.lastIndex)) this.#appended(id, server, run)
-    const reached = server.runs.at(-1)?.lastIndex
-    if (reached !== log.lastIndex) {
-      throw new Violation('a log has no gaps', `server ${id} ends at ${log.lastIndex}, its runs at ${reached}`)
-    }
+    checkReaches(id, server.runs, context)
+  }
+
+  /** By a snapshot that was installed. */
+  #begunAnew(id: ServerId, server: SeenServer, { index }: Boundary): void {
+    server.runs = this.#committedUntil(index)
+    this.configurations.begunAnew(id, index)
   }
 
   /** After a truncation the newest runs are in memory: those that are no longer the same there have been replaced. */
-  #followTruncation(id: ServerId, server: SeenServer, log: RaftContext['log']): void {
+  #followTruncation(id: ServerId, server: SeenServer, { log, hardState }: RaftContext): void {
     const current = runsBetween(log, log.boundary.index, log.lastIndex)
     const first = current[0]?.firstIndex ?? log.lastIndex + 1
     const kept = server.runs.filter((run) => run.lastIndex < first && run.lastIndex <= log.lastIndex)
     const lost = server.runs.find((run) => run.lastIndex >= first || run.lastIndex > log.lastIndex)
     const committed = this.#committed.findLast((run) => run.lastIndex <= (server.before?.commitIndex ?? 0))
+    const { runs } = server
     server.runs = kept
+    this.configurations.truncated(id, (kept.at(-1)?.lastIndex ?? 0) + 1)
     for (const run of current) this.#appended(id, server, run)
+    noteReplaced(server, runs, hardState.term)
     if (lost === undefined || committed === undefined) return
     if (this.#runAt(server, committed.lastIndex)?.checksum !== committed.checksum) {
       throw new Violation('no committed entry is truncated', `server ${id} truncated entry ${committed.lastIndex}`)
@@ -138,8 +207,12 @@ export class SafetyChecker {
 
   #appended(id: ServerId, server: SeenServer, run: EntryRun): void {
     const { firstIndex, lastIndex, term, checksum } = run
-    const seen: SeenRun = { firstIndex, lastIndex, term, checksum }
+    const decoded = run.kind === 'configuration' ? configurationOf(run) : undefined
+    const configuration = decoded === undefined || 'malformed' in decoded ? undefined : decoded
+    const seen: SeenRun = { firstIndex, lastIndex, term, checksum, configuration }
+    checkFollows(id, server.runs.at(-1) ?? EMPTY, run)
     server.runs.push(seen)
+    if (configuration !== undefined) this.configurations.appended(id, firstIndex, configuration)
     const key = `${firstIndex}/${term}`
     const known = this.#runs.get(key)
     if (known === undefined) {
@@ -216,7 +289,10 @@ export class SafetyChecker {
         `server ${id} committed entry ${context.commitIndex} of term ${fresh.at(-1)?.term} in term ${term}`,
       )
     }
-    for (const run of fresh) this.#committed.push(run)
+    for (const run of fresh) {
+      this.#committed.push(run)
+      if (run.configuration !== undefined) this.configurations.committed(run.firstIndex, run.configuration)
+    }
     // A leader of a later term that lacks them was elected without them.
     for (const [later, leader] of this.#leaders) {
       const other = this.#servers.get(leader)
@@ -244,6 +320,36 @@ export class SafetyChecker {
     }
   }
 
+  /** A server's state has become a snapshot's. */
+  restored(id: ServerId, index: LogIndex, digest: number): void {
+    const server = this.#server(id)
+    if (index < server.lastApplied) {
+      throw new Violation(
+        'a state never goes back',
+        `server ${id} went from entry ${server.lastApplied} back to a snapshot of ${index}`,
+      )
+    }
+    server.lastApplied = index
+    this.stateSeen(id, index, digest)
+  }
+
+  /** Whether somebody took a snapshot of the state at an index: it is worth comparing with others. */
+  hasState(index: LogIndex): boolean {
+    return this.#states.has(index)
+  }
+
+  /** The state of a server that has applied all up to `index`, by the log or by a snapshot. */
+  stateSeen(id: ServerId, index: LogIndex, digest: number): void {
+    const known = this.#states.get(index)
+    if (known === undefined) this.#states.set(index, { id, digest })
+    else if (known.digest !== digest) {
+      throw new Violation(
+        'a snapshot is the state that its log gives',
+        `at entry ${index} the states of servers ${known.id} and ${id} differ`,
+      )
+    }
+  }
+
   /** After all faults have healed: `ids` have every committed entry, the same log and have applied it. */
   checkConverged(ids: readonly ServerId[], appliedOf: (id: ServerId) => LogIndex): string | undefined {
     const last = this.#committed.at(-1)
@@ -264,9 +370,19 @@ export class SafetyChecker {
     return theirs !== undefined && this.runAt(id, index)?.checksum === theirs.checksum
   }
 
+  /** Whether a server had that before its disk was replaced. */
+  wasSame(id: ServerId, other: ServerId, index: LogIndex): boolean {
+    const theirs = this.runAt(other, index)
+    const before = this.#wiped.get(id)
+    return theirs !== undefined && before !== undefined && this.#runAt(before, index)?.checksum === theirs.checksum
+  }
+
   /** Durability: entries that a server said it holds are there when it starts again. */
-  checkRecovered(id: ServerId, durableIndex: LogIndex, recoveredIndex: LogIndex): void {
-    if (recoveredIndex >= durableIndex) return
+  checkRecovered(id: ServerId, durableIndex: LogIndex, { boundary, lastIndex }: RaftContext['log']): void {
+    if (lastIndex >= durableIndex) return
+    // A snapshot was durable and about to take the place of a log that conflicts with it.
+    if (boundary.index > 0 && this.runAt(id, boundary.index)?.checksum !== boundary.checksum) return
+    const recoveredIndex = lastIndex
     throw new Violation(
       'what was durable is recovered',
       `server ${id} had entries up to ${durableIndex} on disk and recovered ${recoveredIndex}`,
@@ -279,8 +395,19 @@ export class SafetyChecker {
     return server
   }
 
+  /**
+   * What has been in the place of entry `index` since `term`, and has been replaced, and what came instead: an answer of
+   * that term may leave only now, and is as true as if it had left before.
+   */
+  replacedSince(id: ServerId, index: LogIndex, term: Term): readonly RunPlace[] {
+    const former = this.#servers.get(id)?.former ?? []
+    return former
+      .filter(({ replacedIn, replacedBy }) => replacedIn > term && replacedBy.firstIndex <= index)
+      .flatMap(({ runs, replacedBy }) => [findRun(runs, index) ?? replacedBy, replacedBy])
+  }
+
   /** The run that holds entry `index` in a server's log. */
-  runAt(id: ServerId, index: LogIndex): { readonly firstIndex: LogIndex; readonly checksum: number } | undefined {
+  runAt(id: ServerId, index: LogIndex): RunPlace | undefined {
     const server = this.#servers.get(id)
     return server && this.#runAt(server, index)
   }
@@ -288,6 +415,12 @@ export class SafetyChecker {
   #runAt(server: SeenServer, index: LogIndex): SeenRun | undefined {
     return findRun(server.runs, index)
   }
+}
+
+function noteReplaced(server: SeenServer, runs: readonly SeenRun[], replacedIn: Term): void {
+  const isOther = ({ firstIndex, checksum }: SeenRun): boolean => findRun(runs, firstIndex)?.checksum !== checksum
+  const replacedBy = server.runs.find(isOther)
+  if (replacedBy !== undefined) server.former.push({ runs, replacedIn, replacedBy })
 }
 
 /** §5.4.1, which makes leaders complete: a vote goes only to a log at least as up to date. */
@@ -308,23 +441,6 @@ function checkGrant(
     'a vote goes only to a log at least as up to date',
     `server ${id} voted for ${from} in term ${hardState.term}`,
   )
-}
-
-function findRun(runs: readonly SeenRun[], index: LogIndex): SeenRun | undefined {
-  const run = runs[placeOf(runs, index)]
-  return run !== undefined && run.firstIndex <= index ? run : undefined
-}
-
-/** The position of the first run that ends at `index` or later. */
-function placeOf(runs: readonly SeenRun[], index: LogIndex): number {
-  let low = 0
-  let high = runs.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((runs[middle]?.lastIndex ?? Infinity) < index) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 function show({ term, votedFor }: HardState): string {

@@ -1,16 +1,20 @@
+import type { SnapshotActorOptions } from '../../actors/snapshot-actor.js'
+import type { SnapshotPolicyOptions } from '../../actors/snapshot-policy.js'
 import { ActorumError } from '../../errors.js'
 import { crc32 } from '../../machines/checksum.js'
 import type { RaftContext, RaftSettings } from '../../machines/context.js'
 import type { RaftEvent } from '../../machines/events.js'
 import { termAt } from '../../machines/log.js'
 import { seededRandom, type Random } from '../../machines/time-and-chance.js'
-import type { Configuration, LogIndex, ServerId, Term } from '../../machines/types.js'
+import type { Configuration, LogIndex, Member, ServerId, Term } from '../../machines/types.js'
 import type { StateMachine } from '../../state-machines/ports.js'
 import type { Durability } from '../../storage/ports.js'
 import { MemoryNetwork } from '../../transport/memory-network.js'
+import { isQuorum, membersOf, show } from './configuration-checker.js'
+import { DeliveryChecker } from './delivery-checker.js'
 import { ElectionChecker } from './election-checker.js'
 import { SafetyChecker } from './safety-checker.js'
-import { SimulatedServer, type ServerObserver } from './simulated-server.js'
+import { addressOf, firstStoreId, SimulatedServer, type ServerObserver } from './simulated-server.js'
 import { VisibilityChecker } from './visibility-checker.js'
 import { TraceHash } from './trace-hash.js'
 import { Violation } from './violation.js'
@@ -19,8 +23,10 @@ import { VirtualWorld } from './virtual-world.js'
 export interface SimulationOptions<Command, Result> {
   /** Everything that happens follows from it. An integer from 0 to 2^32 − 1. */
   readonly seed: number
-  /** How many servers. Default 3. */
+  /** How many servers found the cluster. Default 3. */
   readonly servers?: number
+  /** Servers with ids above theirs that run from the start and wait to be let in. Default 0. */
+  readonly spares?: number
   /** A new, empty state machine for each start of a server. */
   readonly stateMachine: () => StateMachine<Command, Result>
   /** Default `disk-first`. */
@@ -35,7 +41,7 @@ export interface SimulationOptions<Command, Result> {
   readonly heartbeatIntervalMs?: number
   /** What a lease loses for clocks that run apart. Default 10. */
   readonly clockDriftBoundPercent?: number
-  /** What the empty disk of server `id` is told of its cluster. Default: `everyone`, all of whom vote. */
+  /** What the empty disk of server `id` is told of its cluster. Default: `everyone`, all of whom vote; a spare: nothing. */
   readonly configurationOf?: (id: ServerId, everyone: Configuration) => Configuration
   /** Default 1,000. */
   readonly requestTimeoutMs?: number
@@ -43,6 +49,8 @@ export interface SimulationOptions<Command, Result> {
   readonly linearizableReads?: 'quorum' | 'lease'
   /** Whether clocks keep to that bound; if not, leases promise nothing. Default true. */
   readonly clocksKeepBound?: boolean
+  /** When servers take snapshots. Default: never by themselves. */
+  readonly snapshotting?: SnapshotPolicyOptions & Partial<SnapshotActorOptions>
   /** Other settings of the role machines. */
   readonly settings?: Partial<RaftSettings>
   /** Sees every notice. */
@@ -53,6 +61,13 @@ export interface SimulationOptions<Command, Result> {
   readonly started?: (id: ServerId) => void
   /** Sees every step, after the checkers. */
   readonly stepped?: (id: ServerId, context: RaftContext, event: RaftEvent) => void
+}
+
+const NO_SNAPSHOTS: SnapshotPolicyOptions = {
+  snapshotEntries: 0,
+  snapshotLogBytes: 0,
+  snapshotIntervalMs: 0,
+  logEntriesKept: 0,
 }
 
 /**
@@ -67,21 +82,29 @@ export class SimulatedCluster<Command, Result> {
   readonly servers: readonly SimulatedServer<Command, Result>[]
   readonly safety = new SafetyChecker()
   readonly #visibility: VisibilityChecker
+  readonly #durability: Durability
+  readonly #delivery = new DeliveryChecker()
   readonly #elections: ElectionChecker
   readonly #trace = new TraceHash()
   #violation: Violation | undefined
 
   constructor(options: SimulationOptions<Command, Result>) {
-    const { seed, servers: count = 3, durability = 'disk-first', syncIntervalMs = 100 } = options
+    const { seed, servers: count = 3, spares = 0, durability = 'disk-first', syncIntervalMs = 100 } = options
     this.random = seededRandom(seed)
     this.network = new MemoryNetwork({ clock: this.world, random: this.random, checksum: crc32 })
+    this.#durability = durability
     this.#visibility = new VisibilityChecker(durability, this.safety)
-    this.#elections = new ElectionChecker(count, settingsOf(options).electionTimeoutMs)
-    const ids = Array.from({ length: count }, (_, at) => at + 1)
-    const members = ids.map((id) => ({ id, address: `server-${id}:1` }))
-    const configuration: Configuration = { voters: ids, learners: [], members }
+    const { configurations } = this.safety
+    this.#elections = new ElectionChecker((id) => configurations.rulingOn(id), settingsOf(options).electionTimeoutMs)
+    const ids = Array.from({ length: count + spares }, (_, at) => at + 1)
+    const acquaintances = ids.map(memberOf)
+    const voters = ids.slice(0, count)
+    // Where nobody joins or leaves, the first leader need not write down whose disk is whose.
+    const known = (id: ServerId): Member => ({ ...memberOf(id), storeId: firstStoreId(id) })
+    const configuration: Configuration = { voters, learners: [], members: voters.map(spares === 0 ? known : memberOf) }
     const { requestTimeoutMs = 1000, linearizableReads = 'quorum', turnMs = 0, stateMachine } = options
-    const { configurationOf = () => configuration } = options
+    const ownConfiguration = (id: ServerId): Configuration => (id <= count ? configuration : NOT_YET_A_MEMBER)
+    const { configurationOf = ownConfiguration, snapshotting = NO_SNAPSHOTS } = options
     this.servers = ids.map((id) => {
       return new SimulatedServer<Command, Result>({
         id,
@@ -89,7 +112,9 @@ export class SimulatedCluster<Command, Result> {
         network: this.network,
         random: this.random,
         configuration: configurationOf(id, configuration),
+        acquaintances,
         settings: settingsOf(options),
+        snapshotting,
         durability,
         syncIntervalMs,
         turnMs,
@@ -114,7 +139,7 @@ export class SimulatedCluster<Command, Result> {
     return {
       started: (id, context, runs, durableIndex) =>
         judge(() => {
-          this.safety.checkRecovered(id, durableIndex, context.log.lastIndex)
+          this.safety.checkRecovered(id, durableIndex, context.log)
           this.safety.started(id, context, runs)
           this.#elections.started(id, context)
           options.started?.(id)
@@ -139,8 +164,24 @@ export class SimulatedCluster<Command, Result> {
           if (this.safety.committedIndex > committedIndex) this.#checkQuorum(id, context.commitIndex)
           options.stepped?.(id, context, event)
         }),
-      applied: (id, run) => judge(() => this.safety.applied(id, run)),
-      sent: (id, to, message) => judge(() => this.#visibility.sent(id, this.server(id).disk, to, message)),
+      applied: (id, run, state) =>
+        judge(() => {
+          this.safety.applied(id, run)
+          if (!this.safety.hasState(run.lastIndex)) return
+          this.safety.stateSeen(id, run.lastIndex, digest(state.snapshot()))
+        }),
+      taken: (id, index, state) => judge(() => this.safety.stateSeen(id, index, digest(state.snapshot()))),
+      restored: (id, index, state) => judge(() => this.safety.restored(id, index, digest(state.snapshot()))),
+      wiped: (id) => {
+        this.safety.wiped(id)
+        this.#visibility.wiped(id)
+      },
+      sent: (id, to, message) =>
+        judge(() => {
+          this.#delivery.sent(id, to, message)
+          this.#visibility.sent(this.server(id), to, message)
+        }),
+      heard: (id, from, message) => judge(() => this.#delivery.heard(from, id, message)),
       notice: (id, text) => options.notice?.(id, text),
     }
   }
@@ -168,17 +209,39 @@ export class SimulatedCluster<Command, Result> {
     )
   }
 
-  /** Committed is what a majority keeps, by their disks; one that was damaged since, at rest, had kept it. */
+  /**
+   * Committed is what a majority of the configuration that rules keeps, by their disks; a joint one: a majority of both
+   * its halves. One that was damaged or replaced since had kept it; and in `mem-first` so had one whose machine has
+   * crashed since, though its word may be counted after its loss.
+   */
   #checkQuorum(id: ServerId, index: LogIndex): void {
-    const holders = this.servers.filter(({ id: other, disk, running, durableIndex }) => {
-      const isKept = this.#visibility.holds(other, disk, index) || (running === undefined && durableIndex >= index)
-      return isKept && this.safety.isSame(other, id, index)
-    })
-    if (holders.length * 2 > this.servers.length) return
+    const isHolder = (other: ServerId): boolean => {
+      const server = this.server(other)
+      const isSaid = server.saidIndex >= index
+      if (isSaid && this.safety.wasSame(other, id, index)) return true
+      if (!this.safety.isSame(other, id, index)) return false
+      const isExcused = server.running === undefined || this.#durability === 'mem-first'
+      return this.#visibility.holds(server, index) || (isExcused && isSaid)
+    }
+    const ruling = this.safety.configurations.rulingOn(id)
+    if (isQuorum(ruling, isHolder)) return
+    const holders = membersOf(ruling).filter(isHolder).join(', ')
     throw new Violation(
       'what is committed is durable on a majority',
-      `server ${id} committed entry ${index}, which ${holders.length} of ${this.servers.length} hold`,
+      `server ${id} committed entry ${index}, which servers ${holders} of ${show(ruling)} hold`,
     )
+  }
+
+  /** The configuration by which the newest leader goes, or nobody's. */
+  get configuration(): Configuration {
+    const { leader } = this
+    return leader === undefined ? NOT_YET_A_MEMBER : this.safety.configurations.rulingOn(leader.id)
+  }
+
+  /** Those of `configuration`, in order of their ids. */
+  get members(): readonly SimulatedServer<Command, Result>[] {
+    const ids = membersOf(this.configuration)
+    return this.servers.filter(({ id }) => ids.includes(id))
   }
 
   /** A hash of everything that has happened: equal for two runs of the same seed. */
@@ -253,29 +316,33 @@ export class SimulatedCluster<Command, Result> {
     this.network.setFaults({})
     for (const server of this.servers) {
       server.disk.heal()
+      server.snapshotDisk.heal()
       server.drift(1)
       if (server.isPaused) server.resume()
     }
   }
 
   /**
-   * Liveness: with every fault healed, a leader is elected and all servers but `lost` ones come to the same log, applied.
-   * Throws a Violation when they do not within `msMax`.
+   * Liveness: with every fault healed, a leader is elected, a change of the membership under way comes to its end, and
+   * all members but `lost` ones, learners too, come to the same log, applied. Throws a Violation when they do not within
+   * `msMax`.
    */
   checkLiveness(msMax = 20_000, lost: readonly ServerId[] = []): void {
     this.heal()
-    const ids = this.servers.map(({ id }) => id).filter((id) => !lost.includes(id))
-    for (const id of ids) this.server(id).start()
+    for (const { id } of this.servers) if (!lost.includes(id)) this.server(id).start()
+    const idsOf = (): readonly ServerId[] => this.members.map(({ id }) => id).filter((id) => !lost.includes(id))
     const fault = (): string | undefined => {
+      if (this.leader === undefined) return 'there is no leader'
+      if (this.configuration.votersOutgoing !== undefined) return `${show(this.configuration)} still rules`
+      const ids = idsOf()
       const down = ids.find((id) => this.server(id).running === undefined)
       if (down !== undefined) return `server ${down} is down: ${this.server(down).failure?.message}`
-      if (this.leader === undefined) return 'there is no leader'
       return this.safety.checkConverged(ids, (id) => this.#appliedBy(id))
     }
     if (!this.advanceUntil(() => fault() === undefined, msMax)) {
       throw new Violation('healed servers elect a leader and come to the same log', `after ${msMax} ms: ${fault()}`)
     }
-    this.#checkSameState(ids)
+    this.#checkSameState(idsOf())
   }
 
   #appliedBy(id: ServerId): LogIndex {
@@ -291,6 +358,13 @@ export class SimulatedCluster<Command, Result> {
   }
 }
 
+const NOT_YET_A_MEMBER: Configuration = { voters: [], learners: [] }
+
+/** How a configuration names a simulated server. */
+export function memberOf(id: ServerId): Member {
+  return { id, address: addressOf(id) }
+}
+
 function settingsOf<Command, Result>(options: SimulationOptions<Command, Result>): RaftSettings {
   const { electionTimeoutMs = 150, heartbeatIntervalMs = 30, clockDriftBoundPercent = 10, settings } = options
   return {
@@ -302,6 +376,9 @@ function settingsOf<Command, Result>(options: SimulationOptions<Command, Result>
     inflightBytesMax: 256 * 1024,
     uncommittedBytesMax: 4 * 1024 * 1024,
     logTailBytesMax: 16 * 1024,
+    promotionLagEntries: 20,
+    promotionAfterMs: electionTimeoutMs,
+    electionPriority: 0,
     checksum: crc32,
     ...settings,
   }

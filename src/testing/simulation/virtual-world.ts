@@ -1,4 +1,5 @@
 import type { Clock } from '../../machines/time-and-chance.js'
+import { Violation } from './violation.js'
 
 interface WorldTimer {
   readonly at: number
@@ -10,6 +11,9 @@ interface WorldTimer {
 /** The shortest delay above none: far below what a real timer can do. */
 const RESOLUTION_MS = 1 / 1024
 
+/** Far above what any cluster does at one instant. */
+const CALLBACKS_MAX = 100_000
+
 /**
  * Virtual time for everything that a simulation holds. It goes from deadline to deadline, equal ones in the order in
  * which they were set, so that a run does not depend on how far it is advanced at a time.
@@ -20,6 +24,8 @@ export class VirtualWorld implements Clock {
   readonly #heap: WorldTimer[] = []
   #deferred: (() => void)[] = []
   #steps = 0
+  /** Callbacks run since time last passed. */
+  #atOnce = 0
 
   readonly now = (): number => this.#now
   /** A fixed date, plus the time that has passed. */
@@ -51,7 +57,7 @@ export class VirtualWorld implements Clock {
     const until = this.#now + ms
     this.settle()
     while (this.#nextAt() <= until) this.step()
-    this.#now = until
+    this.#pass(until)
   }
 
   /** Runs on until `condition` holds, for `msMax` at most; says whether it came to hold. */
@@ -60,7 +66,7 @@ export class VirtualWorld implements Clock {
     this.settle()
     while (!condition()) {
       if (this.#nextAt() > until) {
-        this.#now = until
+        this.#pass(until)
         return false
       }
       this.step()
@@ -72,9 +78,8 @@ export class VirtualWorld implements Clock {
   step(): void {
     const timer = this.#pop()
     if (timer === undefined || timer.isCleared) return
-    this.#now = timer.at
-    this.#steps++
-    timer.callback()
+    this.#pass(timer.at)
+    this.#run(timer.callback)
     this.settle()
   }
 
@@ -83,11 +88,22 @@ export class VirtualWorld implements Clock {
     while (this.#deferred.length > 0) {
       const callbacks = this.#deferred
       this.#deferred = []
-      for (const callback of callbacks) {
-        this.#steps++
-        callback()
-      }
+      for (const callback of callbacks) this.#run(callback)
     }
+  }
+
+  #pass(until: number): void {
+    if (until > this.#now) this.#atOnce = 0
+    this.#now = until
+  }
+
+  #run(callback: () => void): void {
+    this.#steps++
+    if (++this.#atOnce > CALLBACKS_MAX) {
+      const details = `more than ${CALLBACKS_MAX} callbacks at ${this.#now} ms, each asked for by one before it`
+      throw new Violation('time goes on', details)
+    }
+    callback()
   }
 
   #nextAt(): number {

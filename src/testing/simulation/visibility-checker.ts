@@ -1,12 +1,22 @@
 import { crc32 } from '../../machines/checksum.js'
 import { RUN_HEADER_BYTES } from '../../machines/entry-run.js'
 import type { Message } from '../../machines/messages.js'
-import type { HardState, ServerId } from '../../machines/types.js'
+import type { HardState, LogIndex, ServerId, Term } from '../../machines/types.js'
 import type { MemoryDisk } from '../../storage/memory-disk.js'
+import type { MemorySnapshotDisk } from '../../storage/memory-snapshot-disk.js'
 import type { Durability } from '../../storage/ports.js'
 import { decodeServerRecord } from '../../storage/server-record.js'
+import { parseName } from '../../storage/snapshot-catalogue.js'
 import type { SafetyChecker } from './safety-checker.js'
+import type { RunPlace } from './seen-runs.js'
 import { Violation } from './violation.js'
+
+/** Whose disks are asked. */
+export interface Keeper {
+  readonly id: ServerId
+  readonly disk: MemoryDisk
+  readonly snapshotDisk: MemorySnapshotDisk
+}
 
 const NEVER: HardState = { term: 0, votedFor: undefined, promiseMs: 0 }
 
@@ -25,22 +35,38 @@ export class VisibilityChecker {
     this.#safety = safety
   }
 
-  sent(id: ServerId, disk: MemoryDisk, to: ServerId, message: Message): void {
+  /** Another disk, which keeps nothing yet. */
+  wiped(id: ServerId): void {
+    this.#kept.delete(id)
+  }
+
+  sent(keeper: Keeper, to: ServerId, message: Message): void {
+    const { id, disk } = keeper
     this.#checkTerm(id, disk, message)
     if (message.type === 'requestVote') this.#checkVote(id, disk, message.term, id)
     if (message.type === 'requestVoteReply' && message.granted) this.#checkVote(id, disk, message.term, to)
-    if (message.type === 'appendEntriesReply' && message.success && !this.holds(id, disk, message.matchIndex)) {
+    const index = indexSaid(message)
+    if (index !== undefined && !this.#maySay(keeper, index, message.term)) {
       throw new Violation(
         'no entry is acknowledged before it is durable',
-        `server ${id} told ${to} that it has entry ${message.matchIndex}`,
+        `server ${id} told ${to} that it has entry ${index}`,
       )
     }
   }
 
-  /** Whether a server's disk keeps its log up to the run that ends at `index`. */
-  holds(id: ServerId, disk: MemoryDisk, index: number): boolean {
+  /** Whether a server's disks keep its log up to the run that ends at `index`, as entries or in a snapshot. */
+  holds({ id, disk, snapshotDisk }: Keeper, index: number): boolean {
     const run = this.#safety.runAt(id, index)
     if (run === undefined) return index === 0
+    return this.#keepsRun(disk, run) || covers(snapshotDisk, index)
+  }
+
+  #maySay(keeper: Keeper, index: LogIndex, term: Term): boolean {
+    if (this.holds(keeper, index)) return true
+    return this.#safety.replacedSince(keeper.id, index, term).some((run) => this.#keepsRun(keeper.disk, run))
+  }
+
+  #keepsRun(disk: MemoryDisk, run: RunPlace): boolean {
     const bytes =
       this.#durability === 'disk-first' ? disk.durableRecord(run.firstIndex) : disk.writtenRecord(run.firstIndex)
     return bytes !== undefined && bytes.length > RUN_HEADER_BYTES && checksumOf(bytes) === run.checksum
@@ -77,6 +103,21 @@ export class VisibilityChecker {
     this.#kept.set(id, { bytes, hardState })
     return hardState
   }
+}
+
+/** The end of what a message says that its sender holds. */
+function indexSaid(message: Message): LogIndex | undefined {
+  if (message.type === 'appendEntriesReply' && message.success) return message.matchIndex
+  if (message.type === 'installSnapshotReply' && message.outcome === 'installed') return message.snapshot.index
+  return undefined
+}
+
+/** A file has the name of a complete snapshot once all of it is durable. */
+function covers(disk: MemorySnapshotDisk, index: LogIndex): boolean {
+  return disk.fileNames().some((name) => {
+    const named = parseName(name)
+    return named?.stage === 'complete' && named.id.index >= index
+  })
 }
 
 /** As its header says: the last field before the body. Undefined of a record cut short within its header. */

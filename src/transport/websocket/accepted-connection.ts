@@ -10,9 +10,14 @@ const REFUSED_CODE = 1008
 const REASON_CHARACTERS_MAX = 41
 const FAREWELL_MS = 1000
 
-/** Closes a connection with a reason, and without waiting long for the other side to agree. */
+/** Closes a connection because of what it carried. */
 export function refuse(ws: WebSocket, reason: string, context: LinkContext): void {
-  ws.close(REFUSED_CODE, reason.slice(0, REASON_CHARACTERS_MAX))
+  close(ws, REFUSED_CODE, reason.slice(0, REASON_CHARACTERS_MAX), context)
+}
+
+/** Closes a connection once what was sent on it has left, and without waiting long for the other side to agree. */
+export function close(ws: WebSocket, code: number, reason: string, context: LinkContext): void {
+  ws.close(code, reason)
   const timer = context.clock.setTimeout(() => ws.terminate(), FAREWELL_MS)
   ws.once('close', () => context.clock.clearTimeout(timer))
 }
@@ -20,13 +25,16 @@ export function refuse(ws: WebSocket, reason: string, context: LinkContext): voi
 /** A connection that an admitted peer dialled: it receives. */
 export class AcceptedConnection {
   readonly hello: Hello
+  /** The protocol version agreed upon. */
+  readonly #version: number
   readonly #ws: WebSocket
   readonly #context: LinkContext
   #closed = false
 
-  constructor(ws: WebSocket, hello: Hello, context: LinkContext) {
+  constructor(ws: WebSocket, hello: Hello, version: number, context: LinkContext) {
     this.#ws = ws
     this.hello = hello
+    this.#version = version
     this.#context = context
   }
 
@@ -38,7 +46,7 @@ export class AcceptedConnection {
   received(parts: readonly Uint8Array[] | undefined): void {
     if (this.#closed) return
     if (parts === undefined) return this.#malformed('text after the handshake')
-    const message = decodeMessage(parts, this.#context.limits, this.#context.checksum)
+    const message = decodeMessage(parts, this.#context.limits, this.#context.checksum, this.#version)
     if ('malformed' in message) this.#malformed(message.malformed)
     else this.#context.handler.message(this.from, message)
   }

@@ -1,23 +1,16 @@
 import type { Socket } from 'node:net'
 import { WebSocket } from 'ws'
-import type { Malformed } from '../../machines/entry-run.js'
-import {
-  decodeHandshake,
-  encodeHandshake,
-  faultOfWelcome,
-  HANDSHAKE_BYTES_MAX,
-  helloOf,
-  printable,
-} from '../handshake.js'
-import type { Channel, Hello, Refusal, Welcome } from '../handshake.js'
+import { decodeHandshake, encodeHandshake, faultOfWelcome, HANDSHAKE_BYTES_MAX, helloOf } from '../handshake.js'
+import type { Channel, Welcome } from '../handshake.js'
+import { printable } from '../json-fields.js'
 import type { LinkContext } from './link-context.js'
 import { Outbox } from './outbox.js'
 import { receivedText } from './received-text.js'
 import type { Peer } from '../ports.js'
 
 const PINGS_UNANSWERED_MAX = 3
-/** Refused connections are the ordinary sight of a server that is not up yet. */
-const ORDINARY_ERRORS = new Set(['ECONNREFUSED', 'ECONNRESET'])
+/** The ordinary sight of a server that is not up yet, or has just gone. */
+const ORDINARY_ERRORS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE'])
 
 interface DialListener {
   opened(welcome: Welcome): void
@@ -130,7 +123,8 @@ export class DialledConnection {
   }
 
   #greet(ws: WebSocket): void {
-    ws.send(encodeHandshake(helloOf(this.#context.identity, this.#peer().id, this.#channel)))
+    const { identity, versions } = this.#context
+    ws.send(encodeHandshake(helloOf(identity, this.#peer().id, this.#channel, versions)))
   }
 
   #greeted(text: string): void {
@@ -145,11 +139,11 @@ export class DialledConnection {
     }
   }
 
-  #faultOf(answer: Hello | Welcome | Refusal | Malformed): string | undefined {
+  #faultOf(answer: ReturnType<typeof decodeHandshake>): string | undefined {
     if ('malformed' in answer) return answer.malformed
     if (answer.kind === 'refusal') return `it refuses, because ${answer.reason}`
-    if (answer.kind === 'hello') return 'it answers a hello with a hello'
-    return faultOfWelcome(answer, this.#context.identity, this.#peer())
+    if (answer.kind !== 'welcome') return `it answers a hello with a ${answer.kind}`
+    return faultOfWelcome(answer, this.#context.identity, this.#context.versions, this.#peer())
   }
 
   #opened(welcome: Welcome, ws: WebSocket, socket: Socket): void {

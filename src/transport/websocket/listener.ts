@@ -2,15 +2,28 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { WebSocketServer, type RawData, type WebSocket } from 'ws'
 import { ActorumError } from '../../errors.js'
-import { AcceptedConnection, refuse } from './accepted-connection.js'
-import { decodeHandshake, encodeHandshake, faultOfHello, HANDSHAKE_BYTES_MAX, welcomeOf } from '../handshake.js'
+import { AcceptedConnection, close, refuse } from './accepted-connection.js'
+import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES_MAX, judgeHello, welcomeOf } from '../handshake.js'
 import type { Hello } from '../handshake.js'
+import { encodeJoinAnswer, judgeJoin, requestOf, type Join } from '../join.js'
+import { JoinRequests } from '../join-requests.js'
 import type { LinkContext } from './link-context.js'
 import type { PeerLink } from './peer-link.js'
 import { receivedText } from './received-text.js'
 
 /** Strangers send text for a handshake, admitted peers binary frames whose parts are the fragments. */
 type Received = (bytes: RawData, isBinary: boolean) => void
+
+/** A connection that has not said a good hello yet. */
+interface Stranger {
+  readonly ws: WebSocket
+  readonly socket: Socket
+  /** Lifts the limit on its bytes. */
+  trust(): void
+}
+
+/** RFC 6455 §7.4.1: it has served its purpose. */
+const NORMAL_CODE = 1000
 
 /**
  * Listens, and lets nobody in without a good hello. Until then a connection is a stranger's: their number, time and
@@ -19,6 +32,7 @@ type Received = (bytes: RawData, isBinary: boolean) => void
 export class Listener {
   readonly #context: LinkContext
   readonly #links: ReadonlyMap<number, PeerLink>
+  readonly #joins: JoinRequests
   readonly #http: Server
   readonly #sockets: WebSocketServer
   /** With the timer that ends each. */
@@ -27,6 +41,7 @@ export class Listener {
   constructor(context: LinkContext, links: ReadonlyMap<number, PeerLink>) {
     this.#context = context
     this.#links = links
+    this.#joins = new JoinRequests(context.clock, context.handler, context.options.joinTimeoutMs)
     this.#http = createServer((_request, response) => {
       response.writeHead(426, { connection: 'close' }).end('This port speaks the WebSocket protocol of Actorum.\n')
     })
@@ -100,9 +115,9 @@ export class Listener {
       if (bytes > 2 * HANDSHAKE_BYTES_MAX) socket.destroy()
     }
     socket.on('data', count)
+    const stranger = { ws, socket, trust: () => void socket.off('data', count) }
     let receive: Received = (text, isBinary) => {
-      socket.off('data', count)
-      receive = this.#greeted(ws, socket, receivedText(text, isBinary))
+      receive = this.#greeted(stranger, receivedText(text, isBinary))
     }
     ws.on('error', (error) => {
       if ('code' in error && String(error.code).startsWith('WS_ERR_')) {
@@ -126,36 +141,49 @@ export class Listener {
     })
   }
 
-  /** Judges a hello; the result receives whatever comes next. */
-  #greeted(ws: WebSocket, socket: Socket, text: string): Received {
-    const hello = decodeHandshake(text)
-    const fault = this.#faultOf(hello)
-    if (fault !== undefined || !isHello(hello)) return this.#refused(ws, socket, fault ?? 'it sent no hello')
+  /** Judges what a stranger says first; the result receives whatever comes next. */
+  #greeted(stranger: Stranger, text: string): Received {
+    const said = decodeHandshake(text)
+    if ('malformed' in said) return this.#refused(stranger, said.malformed)
+    if (said.kind === 'hello') return this.#admitted(stranger, said)
+    if (said.kind === 'join') return this.#asked(stranger, said)
+    return this.#refused(stranger, `it begins with a ${said.kind}, not with a hello`)
+  }
+
+  #admitted(stranger: Stranger, hello: Hello): Received {
+    const { identity, versions } = this.#context
     const link = this.#links.get(hello.id)
-    if (link === undefined) return this.#refused(ws, socket, `server ${hello.id} is not a member known here`)
+    const version = judgeHello(hello, identity, versions, link?.peer)
+    if (typeof version !== 'number') return this.#refused(stranger, version.malformed)
+    const { ws, socket } = stranger
     this.#forgetStranger(socket)
-    const connection = new AcceptedConnection(ws, hello, this.#context)
-    ws.on('close', () => link.acceptedClosed(connection))
-    ws.send(encodeHandshake(welcomeOf(this.#context.identity)))
-    link.accept(connection)
+    stranger.trust()
+    const connection = new AcceptedConnection(ws, hello, version, this.#context)
+    ws.on('close', () => link?.acceptedClosed(connection))
+    ws.send(encodeHandshake(welcomeOf(identity, version)))
+    link?.accept(connection)
     return (parts, isBinary) => connection.received(isBinary && Array.isArray(parts) ? parts : undefined)
   }
 
-  #faultOf(hello: ReturnType<typeof decodeHandshake>): string | undefined {
-    if ('malformed' in hello) return hello.malformed
-    if (!isHello(hello)) return 'it begins with a welcome or a refusal, not with a hello'
-    return faultOfHello(hello, this.#context.identity, (id) => this.#links.get(id)?.peer)
+  #asked(stranger: Stranger, join: Join): Received {
+    const { identity, versions } = this.#context
+    const version = judgeJoin(join, identity, versions)
+    if (typeof version !== 'number') return this.#refused(stranger, version.malformed)
+    const { ws, socket } = stranger
+    this.#forgetStranger(socket)
+    const withdraw = this.#joins.ask(requestOf(join), (answer) => {
+      ws.send(encodeJoinAnswer(answer, version))
+      close(ws, NORMAL_CODE, '', this.#context)
+    })
+    ws.on('close', withdraw)
+    return () => ws.terminate()
   }
 
-  #refused(ws: WebSocket, socket: Socket, reason: string): Received {
+  #refused({ ws, socket }: Stranger, reason: string): Received {
     const from = `${socket.remoteAddress ?? 'an address unknown'}`
     this.#context.notices.limited('refusals', `refused a connection from ${from}: ${reason}`)
     ws.send(encodeHandshake({ kind: 'refusal', reason }))
     refuse(ws, '', this.#context)
     return () => undefined
   }
-}
-
-function isHello(said: ReturnType<typeof decodeHandshake>): said is Hello {
-  return 'kind' in said && said.kind === 'hello'
 }

@@ -3,13 +3,18 @@ import type { RaftContext } from '../../../src/machines/context.js'
 import type { RaftEvent } from '../../../src/machines/events.js'
 import { lastTerm } from '../../../src/machines/log.js'
 import type { Message } from '../../../src/machines/messages.js'
+import type { MembershipChange } from '../../../src/machines/messages.js'
 import type { Progress } from '../../../src/machines/progress.js'
-import type { LogIndex, ServerId } from '../../../src/machines/types.js'
+import type { Configuration, LogIndex, ServerId } from '../../../src/machines/types.js'
 import type { Consistency } from '../../../src/options.js'
 import type { CompareAndSwapResult, KvCommand, KvResult, PutResult } from '../../../src/state-machines/kv/commands.js'
 import { KeyValueStore } from '../../../src/state-machines/kv/key-value-store.js'
 import { keyChars, type Bytes } from '../../../src/state-machines/kv/keys.js'
-import { SimulatedCluster, type SimulationOptions } from '../../../src/testing/simulation/simulated-cluster.js'
+import {
+  memberOf,
+  SimulatedCluster,
+  type SimulationOptions,
+} from '../../../src/testing/simulation/simulated-cluster.js'
 import type { SimulatedServer } from '../../../src/testing/simulation/simulated-server.js'
 
 /** The election timeout T and the heartbeat interval of every story, in virtual milliseconds. */
@@ -19,6 +24,14 @@ export const HEARTBEAT_MS = 30
 export const HOP_MS = 1
 
 const MINUTE = 60_000
+
+/** Learners to be, learners that shall vote, and members that leave. */
+export interface ChangeWish {
+  readonly add?: readonly ServerId[]
+  readonly promote?: readonly ServerId[]
+  readonly remove?: readonly ServerId[]
+  readonly force?: boolean
+}
 
 /** A message that a server handled. */
 export interface Heard {
@@ -66,7 +79,7 @@ export class Story {
     const story = new Story(options)
     story.elect(id)
     story.until('all know that the no-op is committed', () =>
-      story.running.every(({ context }) => context.commitIndex === 1),
+      story.running.every(({ id, context }) => !story.isMember(id) || context.commitIndex === 1),
     )
     return story
   }
@@ -102,6 +115,10 @@ export class Story {
   role(id: ServerId): string {
     const value: unknown = this.server(id).running?.server.role.getSnapshot().value
     return typeof value === 'object' && value !== null ? (Object.keys(value)[0] ?? '') : String(value)
+  }
+
+  isMember(id: ServerId): boolean {
+    return this.cluster.members.some((member) => member.id === id)
   }
 
   leads(id: ServerId): boolean {
@@ -211,9 +228,9 @@ export class Story {
 
   /** Hands a message to a server as if it had come over the wire just now. */
   deliver(to: ServerId, from: ServerId, message: Message): void {
-    const run = this.server(to).running?.transport.run
-    if (run === undefined) throw new Error(`server ${to} is not running`)
-    run.handler.message(from, message)
+    const { running } = this.server(to)
+    if (running === undefined) throw new Error(`server ${to} is not running`)
+    running.server.transportHandler.message(from, message)
   }
 
   /** The cable of server `id` is pulled: nobody is told. */
@@ -290,6 +307,39 @@ export class Story {
       (calls, resolve, reject) => calls.read(() => this.stored(id, key), { consistency }, resolve, reject),
       id,
     )
+  }
+
+  /** Another membership is asked for through server `id`; the answer is the index of the new configuration. */
+  change(id: ServerId, wish: ChangeWish): Call<LogIndex> {
+    const { add = [], promote = [], remove = [], force = false } = wish
+    const change: MembershipChange = { learners: add.map(memberOf), promote, remove, addresses: [], force }
+    return this.#call((_, resolve, reject) => {
+      const deadline = (this.server(id).running?.clock.now() ?? 0) + MINUTE
+      this.server(id).running?.server.changeMembership(change, { resolve, reject, deadline })
+    }, id)
+  }
+
+  /** Two snapshots of a server's state, so that its log begins after the first; returns where. */
+  compact(id: ServerId): LogIndex {
+    const first = this.done(this.snapshot(id))
+    this.done(this.put(id, 'between', 'two snapshots'))
+    this.done(this.snapshot(id))
+    this.until(`the log of server ${id} is compacted`, () => this.context(id).log.boundary.index >= first)
+    return first
+  }
+
+  snapshot(id: ServerId): Call<LogIndex> {
+    return this.#call((_, resolve, reject) => {
+      this.server(id).running?.server.takeSnapshot((error, stored) => {
+        if (error === undefined) resolve(stored.id.index)
+        else reject(error)
+      })
+    }, id)
+  }
+
+  /** What rules a server, by its own books. */
+  configuration(id: ServerId): Configuration | undefined {
+    return this.context(id).configurations.at(-1)?.configuration
   }
 
   #call<Value>(

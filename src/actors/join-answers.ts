@@ -1,0 +1,75 @@
+import { latestConfiguration, type RaftContext } from '../machines/context.js'
+import type { MembershipChange } from '../machines/messages.js'
+import type { Member } from '../machines/types.js'
+import type { JoinAnswer, JoinRequest } from '../transport/ports.js'
+import type { ChangeRequest } from './pending-changes.js'
+import type { LeaderView } from './pending-proposals.js'
+
+export interface JoinAnswersPorts {
+  readonly context: () => RaftContext
+  readonly clusterId: () => string | undefined
+  readonly leader: () => LeaderView
+  readonly changeMembership: (change: MembershipChange, request: ChangeRequest) => void
+  readonly now: () => number
+}
+
+/** How long a server that asks to join is kept waiting (ms). */
+const JOIN_TIMEOUT_MS = 3000
+export const NO_CHANGE: MembershipChange = { learners: [], promote: [], remove: [], addresses: [], force: false }
+
+/**
+ * A server that is no member yet, or has moved, asks to be let in: the leader makes it a learner and answers once that
+ * is committed; any other server says who leads.
+ */
+export class JoinAnswers {
+  readonly #ports: JoinAnswersPorts
+
+  constructor(ports: JoinAnswersPorts) {
+    this.#ports = ports
+  }
+
+  answer({ member, clusterId, isMember = false }: JoinRequest, answer: (answer: JoinAnswer) => void): void {
+    const own = this.#ports.clusterId()
+    const { leaderId, isSelf } = this.#ports.leader()
+    const leader = this.#members.find(({ id }) => id === leaderId)
+    if (clusterId !== null && own !== undefined && clusterId !== own) {
+      answer({ kind: 'refused', reason: `this is cluster ${own}, not ${clusterId}` })
+    } else if (isSelf) this.#admit(member, isMember, answer)
+    else if (leader === undefined) answer({ kind: 'refused', reason: 'no leader is known; ask again' })
+    else answer({ kind: 'redirect', address: leader.address })
+  }
+
+  get #members(): readonly Member[] {
+    return latestConfiguration(this.#ports.context()).configuration.members ?? []
+  }
+
+  #admit(member: Member, isMember: boolean, answer: (answer: JoinAnswer) => void): void {
+    const known = this.#members.find(({ id }) => id === member.id)
+    if (known?.storeId !== undefined && known.storeId !== member.storeId) {
+      const reason = `server ${member.id} is a member with another data directory: it was wiped or replaced; remove it first, or give the new one another id`
+      answer({ kind: 'refused', reason })
+      return
+    }
+    const accept = (): void => {
+      answer({ kind: 'accepted', clusterId: this.#ports.clusterId() ?? null, members: this.#members })
+    }
+    if (known?.address === member.address || (known !== undefined && isMember)) {
+      accept()
+      return
+    }
+    if (isMember) {
+      answer({ kind: 'refused', reason: `server ${member.id} is no member any more` })
+      return
+    }
+    const { id, address } = member
+    const change = known === undefined ? { learners: [member] } : { addresses: [{ id, address }] }
+    this.#ports.changeMembership(
+      { ...NO_CHANGE, ...change },
+      {
+        resolve: accept,
+        reject: (error) => answer({ kind: 'refused', reason: error.message }),
+        deadline: this.#ports.now() + JOIN_TIMEOUT_MS,
+      },
+    )
+  }
+}

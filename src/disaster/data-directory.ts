@@ -1,0 +1,127 @@
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { realClock } from '../actors/clock.js'
+import { syncDirectory } from '../engine-backup.js'
+import { fromCallback, UNFINISHED } from '../engine-parts.js'
+import { ActorumError } from '../errors.js'
+import type { Boundary, HardState, Member, ServerId } from '../machines/types.js'
+import { FileLogStore } from '../storage/file-log-store.js'
+import type { LogStoreKind } from '../storage/file-or-level.js'
+import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
+import { LevelLogStore } from '../storage/level-log-store.js'
+import type { LogStore, Recovered } from '../storage/ports.js'
+
+/** A server's data directory as it is to be: the log of a cluster of one, which begins after a snapshot. */
+export interface NewDirectory {
+  readonly dataDir: string
+  readonly logStore: LogStoreKind
+  readonly clusterId: string
+  /** The cluster's one voter. */
+  readonly self: Required<Pick<Member, 'id' | 'address' | 'storeId'>>
+  readonly hardState: HardState
+  /** Where the log goes on. */
+  readonly end: Omit<Boundary, 'configuration'>
+  /** The state as of there. */
+  readonly chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+}
+
+/** The parts of a data directory that move together. */
+export const PARTS = ['log', 'snapshots'] as const
+const PIECE_BYTES = 1024 * 1024
+
+/** Makes all of it durable in a folder within `dataDir`. No engine starts there before `adopt`. */
+export async function prepare(next: NewDirectory): Promise<void> {
+  const { clusterId, self, end } = next
+  const folder = join(next.dataDir, UNFINISHED)
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+  await syncDirectory(next.dataDir)
+  const { id, storeId } = self
+  const boundary = { ...end, configuration: { voters: [id], learners: [], members: [self] } }
+  await writeSnapshot(join(folder, 'snapshots'), boundary, next)
+  const store = openable(join(folder, 'log'), next.logStore)
+  await openStore(store, { serverId: id, storeId, clusterId })
+  try {
+    const write = { runs: [], hardState: next.hardState, boundary, clusterId }
+    await fromCallback<void>((callback) => store.write(write, callback))
+  } finally {
+    await fromCallback<void>((callback) => store.close(callback))
+  }
+}
+
+/** Gives what `prepare` made its place, the log first: without it a snapshot alone would look like a new server's. */
+export async function adopt(dataDir: string): Promise<void> {
+  const folder = join(dataDir, UNFINISHED)
+  for (const part of PARTS) await rename(join(folder, part), join(dataDir, part))
+  await syncDirectory(dataDir)
+  await rm(folder, { recursive: true })
+  await syncDirectory(dataDir)
+}
+
+/** What a directory holds; nothing where there is none. */
+export async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return []
+    throw failed(directory, error)
+  }
+}
+
+/** Which kind of log a data directory holds; undefined where it holds none. */
+export async function kindOf(dataDir: string): Promise<LogStoreKind | undefined> {
+  const names = await namesIn(join(dataDir, 'log'))
+  if (names.includes('segments')) return 'file'
+  return names.includes('log') ? 'level' : undefined
+}
+
+export function openable(directory: string, logStore: LogStoreKind): LogStore {
+  const options = {
+    directory,
+    durability: 'disk-first',
+    syncIntervalMs: 100,
+    clock: realClock,
+    checksum: crc32,
+  } as const
+  return logStore === 'file' ? new FileLogStore(options) : new LevelLogStore(options)
+}
+
+export function openStore(
+  store: LogStore,
+  initial: { readonly serverId: ServerId; readonly storeId: string; readonly clusterId: string | undefined },
+): Promise<Recovered> {
+  const configuration = { voters: [initial.serverId], learners: [] }
+  return fromCallback<Recovered>((callback) => {
+    // Every write is awaited, so nothing is left to a sync in the background.
+    store.open({ ...initial, configuration }, { failed: () => undefined }, callback)
+  })
+}
+
+/** What a directory's file system reported, as an error of ours. */
+export function failed(path: string, cause: unknown): ActorumError {
+  if (cause instanceof ActorumError) return cause
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new ActorumError('STORAGE_FAILED', `${path} cannot be read or written: ${why}`, { cause })
+}
+
+export function codeOf(error: unknown): unknown {
+  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+}
+
+async function writeSnapshot(directory: string, boundary: Boundary, next: NewDirectory): Promise<void> {
+  const store = new FileSnapshotStore({ directory, checksum: crc32 })
+  await fromCallback((callback) => store.open(callback))
+  try {
+    const writer = store.create(boundary, next.clusterId)
+    for await (const chunk of next.chunks) {
+      for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
+        const piece = chunk.subarray(at, at + PIECE_BYTES)
+        await fromCallback<void>((callback) => writer.write(piece, callback))
+      }
+    }
+    await fromCallback((callback) => writer.commit(callback))
+  } finally {
+    await fromCallback<void>((callback) => store.close(callback))
+  }
+}

@@ -1,0 +1,140 @@
+import { mkdir, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { syncDirectory } from '../engine-backup.js'
+import { fromCallback, randomId, UNFINISHED } from '../engine-parts.js'
+import { ActorumError } from '../errors.js'
+import type { LogIndex, Member, ServerId, Term } from '../machines/types.js'
+import { type EngineOptions, validateOptions } from '../options.js'
+import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
+import type { LogStoreKind } from '../storage/file-or-level.js'
+import type { Recovered, SnapshotsFound } from '../storage/ports.js'
+import { fitToSnapshot } from '../storage/restore-point.js'
+import { adopt, failed, kindOf, namesIn, openable, openStore, PARTS, prepare } from './data-directory.js'
+import { readState, type OfflineState } from './offline-state.js'
+
+/** What `forceNewCluster` takes. */
+export interface ForceOptions extends Pick<EngineOptions, 'dataDir' | 'id' | 'listen' | 'clusterId' | 'log'> {
+  /**
+   * Writes that the cluster had acknowledged may be lost, and writes that it had not may be kept: only the lost majority
+   * could tell. Must be true.
+   */
+  readonly iUnderstandThatWritesMayBeLost: true
+}
+
+/** A cluster of one server, made of the survivor of a lost majority. */
+export interface ForcedCluster {
+  /** Of the new cluster. */
+  readonly clusterId: string
+  readonly storeId: string
+  /** Log index of the last entry that survives. Whatever the former cluster committed after it is lost. */
+  readonly lastIndex: LogIndex
+  readonly term: Term
+  /** Entries up to here are known to have been committed; those from here to `lastIndex` are kept, committed or not. */
+  readonly committedIndex: LogIndex
+  /** The other members of the former cluster. They must never be started again on what they have. */
+  readonly formerMembers: readonly Member[]
+  /** Where the former log and snapshots are kept. Remove it once it is of no use. */
+  readonly keptIn: string
+}
+
+interface Survivor extends OfflineState {
+  readonly recovered: Recovered
+  readonly committedIndex: LogIndex
+}
+
+/**
+ * Makes a cluster of one server out of the data directory of a server whose cluster has lost its majority for good: all
+ * entries of its log count as committed from now on. It has ids of its own, so that the former members cannot mix in.
+ * For when no backup is newer: the last resort. No engine may have the directory open.
+ * @throws ActorumError INVALID_ARGUMENT (an option, or no data directory of this server), LOCKED, CORRUPT,
+ * UNSUPPORTED_FORMAT, STORAGE_FAILED. Nothing has changed then, but for STORAGE_FAILED, which says what to do.
+ */
+export async function forceNewCluster(options: ForceOptions): Promise<ForcedCluster> {
+  const { iUnderstandThatWritesMayBeLost: isUnderstood, ...rest } = options
+  const given: unknown = isUnderstood
+  if (given !== true) throw invalid('iUnderstandThatWritesMayBeLost is not true; acknowledged writes may be lost')
+  const { dataDir, id, listen = '', clusterId = randomId(), log } = validateOptions(rest)
+  const logStore = await kindOf(dataDir)
+  if (logStore === undefined) throw invalid(`the directory ${dataDir} holds no log`)
+  if ((await namesIn(dataDir)).includes(UNFINISHED)) {
+    const found = `an earlier attempt in ${dataDir} was not finished`
+    throw invalid(`${found}; if the folders ${PARTS.join(' and ')} are there, delete the folder ${UNFINISHED}`)
+  }
+  const survivor = await readSurvivor(dataDir, logStore, id)
+  const { recovered, end, committedIndex } = survivor
+  if (end.index === 0) throw invalid(`the log in ${dataDir} is empty, so there is nothing to save`)
+  if (recovered.clusterId === clusterId)
+    throw invalid(`the former cluster is ${clusterId}; give the new one another id`)
+  const storeId = randomId()
+  const keptIn = join(dataDir, `former-${recovered.storeId}`)
+  await replace(dataDir, keptIn, () =>
+    prepare({
+      dataDir,
+      logStore,
+      clusterId,
+      self: { id, address: listen, storeId },
+      hardState: { ...recovered.hardState, votedFor: undefined },
+      end,
+      chunks: survivor.stateMachine.snapshot(),
+    }),
+  )
+  const { term } = recovered.hardState
+  const formerMembers = membersOf(recovered).filter((member) => member.id !== id)
+  const forced = { clusterId, storeId, lastIndex: end.index, term, committedIndex, formerMembers, keptIn }
+  log({ level: 'warn', message: warningOf(id, forced) })
+  return forced
+}
+
+async function readSurvivor(dataDir: string, kind: LogStoreKind, id: ServerId): Promise<Survivor> {
+  const store = openable(join(dataDir, 'log'), kind)
+  const opened = await openStore(store, { serverId: id, storeId: 'none', clusterId: undefined })
+  const snapshots = new FileSnapshotStore({ directory: join(dataDir, 'snapshots'), checksum: crc32 })
+  try {
+    const { stored } = await fromCallback<SnapshotsFound>((callback) => snapshots.open(callback))
+    const recovered = await fromCallback<Recovered>((callback) => fitToSnapshot(store, opened, stored[0], callback))
+    const committedIndex = stored[0]?.id.index ?? 0
+    return { recovered, committedIndex, ...(await readState(store, snapshots, recovered)) }
+  } finally {
+    await fromCallback<void>((callback) => snapshots.close(callback))
+    await fromCallback<void>((callback) => store.close(callback))
+  }
+}
+
+/** While the folder for what is unfinished is there, no engine starts; what was there before is kept. */
+async function replace(dataDir: string, keptIn: string, prepareNext: () => Promise<void>): Promise<void> {
+  try {
+    await prepareNext()
+    await mkdir(keptIn)
+    for (const part of PARTS) await rename(join(dataDir, part), join(keptIn, part))
+    await syncDirectory(keptIn)
+    await adopt(dataDir)
+  } catch (cause) {
+    const { message } = failed(dataDir, cause)
+    const advice = `to go back, move ${PARTS.join(' and ')} from ${keptIn} to ${dataDir} if they are there, and delete the folder ${UNFINISHED}`
+    throw new ActorumError('STORAGE_FAILED', `${message}; ${advice}`, { cause })
+  }
+}
+
+function membersOf({ boundary, configurations }: Recovered): readonly Member[] {
+  const { configuration } = configurations.at(-1) ?? boundary
+  const { members = [], voters, learners } = configuration
+  const ids = [...voters, ...(configuration.votersOutgoing ?? []), ...learners]
+  const unnamed = ids.filter((id, at) => ids.indexOf(id) === at && !members.some((member) => member.id === id))
+  return [...members, ...unnamed.map((id) => ({ id, address: '' }))]
+}
+
+function warningOf(id: ServerId, { clusterId, lastIndex, committedIndex, formerMembers }: ForcedCluster): string {
+  const others = formerMembers.map((member) => `${member.id}@${member.address}`).join(', ')
+  const kept =
+    committedIndex === lastIndex
+      ? `entries up to ${lastIndex} are kept`
+      : `entries up to ${lastIndex} are kept, of which those after ${committedIndex} may never have been committed`
+  const lost = `whatever the former cluster acknowledged after entry ${lastIndex} is lost`
+  const never = others === '' ? '' : `; never start the former members again on what they have: ${others}`
+  return `server ${id} is now a cluster by itself, ${clusterId}: ${kept}; ${lost}${never}`
+}
+
+function invalid(text: string): ActorumError {
+  return new ActorumError('INVALID_ARGUMENT', `${text}; no new cluster was made`)
+}

@@ -1,0 +1,78 @@
+import { copyFile, mkdir, mkdtemp, realpath, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { ActorumError } from '../errors.js'
+import { DirectoryLock } from '../storage/file/directory-lock.js'
+import { FileDisk } from '../storage/file-disk.js'
+import type { LogStoreKind } from '../storage/file-or-level.js'
+import { isOpenHere, LevelDisk } from '../storage/level-disk.js'
+import type { RecordDisk } from '../storage/record-disk.js'
+import { codeOf, namesIn } from './data-directory.js'
+
+/** A log's files under other names, to be opened without a change to the log itself. */
+export interface Mirror {
+  readonly disk: RecordDisk
+  close(): Promise<void>
+}
+
+/** Files that are written once, and only read later: a link is enough. */
+const WRITTEN_ONCE = /\.(ldb|sst|segment)$/
+const FOLDERS = { level: 'log', file: 'segments' } as const
+
+let mirrors = 0
+
+/**
+ * Opening a log makes it ready to be written to, which changes its files. So they are copied to a temporary directory,
+ * and the large ones linked to, while the log's lock is held. Rejects with LOCKED when an engine has it open.
+ */
+export async function mirror(directory: string, kind: LogStoreKind): Promise<Mirror> {
+  const release = await lock(directory, kind)
+  const place = await mkdtemp(join(tmpdir(), 'actorum-verify-'))
+  const close = async (): Promise<void> => {
+    await rm(place, { recursive: true, force: true })
+    await release()
+  }
+  try {
+    const folder = FOLDERS[kind]
+    await mkdir(join(place, folder))
+    for (const name of await namesIn(join(directory, folder))) {
+      const isLink = WRITTEN_ONCE.test(name) || name === 'LOCK'
+      await (isLink ? link : copyFile)(join(directory, folder, name), join(place, folder, name))
+    }
+    if ((await namesIn(directory)).includes('watermark')) {
+      await copyFile(join(directory, 'watermark'), join(place, 'watermark'))
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+  const disk = kind === 'file' ? new FileDisk({ directory: place, checksum: crc32 }) : new LevelDisk(place)
+  return { disk, close }
+}
+
+/** LevelDB locks its file LOCK, and so the one that is linked to; within a process that would not show. */
+async function lock(directory: string, kind: LogStoreKind): Promise<() => Promise<void>> {
+  const whole = await realpath(directory)
+  if (kind === 'level') {
+    if (isOpenHere(join(whole, FOLDERS.level))) throw locked(directory)
+    return () => Promise.resolve()
+  }
+  const held = await DirectoryLock.take(whole, `${process.pid}-verify-${++mirrors}`)
+  if (held === undefined) throw locked(directory)
+  return () => held.release()
+}
+
+/** Where the system allows no links, a copy. */
+async function link(from: string, to: string): Promise<void> {
+  try {
+    await symlink(await realpath(from), to)
+  } catch (error) {
+    if (codeOf(error) !== 'EPERM') throw error
+    await copyFile(from, to)
+  }
+}
+
+function locked(directory: string): ActorumError {
+  return new ActorumError('LOCKED', `The data directory ${directory} is in use by an engine; stop that one first.`)
+}

@@ -1,0 +1,87 @@
+import { randomId, UNFINISHED } from '../engine-parts.js'
+import { ActorumError } from '../errors.js'
+import type { LogIndex } from '../machines/types.js'
+import { type EngineOptions, validateOptions } from '../options.js'
+import { adopt, codeOf, failed, namesIn, prepare } from './data-directory.js'
+import { chunksOf, refusalOf, type SnapshotEnds, verifySnapshot } from './snapshot-file.js'
+
+/** What `restoreBackup` takes. */
+export interface RestoreOptions extends Pick<EngineOptions, 'dataDir' | 'id' | 'listen' | 'clusterId' | 'logStore'> {
+  /** The backup's file. */
+  readonly from: string
+}
+
+/** A data directory that was made from a backup. */
+export interface Restored {
+  /** Of the new cluster. */
+  readonly clusterId: string
+  readonly storeId: string
+  /** Log index of the last entry that the backup covers: every later write has a higher revision. */
+  readonly index: LogIndex
+  /** Of the cluster that the backup was taken from. */
+  readonly formerClusterId: string | undefined
+}
+
+/**
+ * Makes the data directory of a new cluster of one server from a backup: with ids of its own, so that servers of the
+ * cluster that the backup is of cannot mix in. Start an engine on it, and let others join. All of the backup is checked
+ * before anything is made.
+ * @throws ActorumError INVALID_ARGUMENT (an option, or a directory that is not empty), CORRUPT or UNSUPPORTED_FORMAT (the
+ * backup), STORAGE_FAILED
+ */
+export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
+  const { from, ...rest } = options
+  if (typeof from !== 'string' || from === '') throw invalid('the option from must be the path of a backup')
+  const { dataDir, id, listen = '', clusterId = randomId(), logStore } = validateOptions(rest)
+  const backup = await read(from)
+  if (backup.clusterId === clusterId) {
+    throw invalid(`the backup is of cluster ${clusterId}; give the new cluster an id of its own, or none`)
+  }
+  await refuseOccupied(dataDir)
+  const storeId = randomId()
+  const { index, term, checksum, clusterTime } = backup.boundary
+  try {
+    await prepare({
+      dataDir,
+      logStore,
+      clusterId,
+      self: { id, address: listen, storeId },
+      // The new cluster's first election raises it.
+      hardState: { term, votedFor: undefined, promiseMs: 0 },
+      end: { index, term, checksum, clusterTime },
+      chunks: soundChunks(from),
+    })
+    await adopt(dataDir)
+  } catch (error) {
+    throw failed(dataDir, error)
+  }
+  return { clusterId, storeId, index, formerClusterId: backup.clusterId }
+}
+
+async function read(from: string): Promise<SnapshotEnds> {
+  let found: Awaited<ReturnType<typeof verifySnapshot>>
+  try {
+    found = await verifySnapshot(from)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') throw invalid(`there is no backup ${from}`)
+    throw failed(from, error)
+  }
+  if ('malformed' in found) throw refusalOf(`the backup ${from}`, found)
+  return found
+}
+
+/** What an earlier attempt left unfinished is no reason. */
+async function refuseOccupied(dataDir: string): Promise<void> {
+  const names = (await namesIn(dataDir)).filter((name) => name !== UNFINISHED)
+  if (names.length === 0) return
+  throw invalid(`the directory ${dataDir} is not empty (${names.slice(0, 3).join(', ')}); name a new one`)
+}
+
+async function* soundChunks(from: string): AsyncGenerator<Uint8Array, void, void> {
+  const fault = yield* chunksOf(from)
+  if (fault !== undefined) throw refusalOf(`the backup ${from}`, fault)
+}
+
+function invalid(text: string): ActorumError {
+  return new ActorumError('INVALID_ARGUMENT', `${text}; nothing was restored`)
+}

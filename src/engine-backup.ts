@@ -1,0 +1,113 @@
+import { open, rename, rm } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { fromCallback, randomId } from './engine-parts.js'
+import { ActorumError } from './errors.js'
+import type { LogIndex, Term } from './machines/types.js'
+import type { SnapshotStore, StoredSnapshot } from './storage/ports.js'
+import { SnapshotScanner } from './storage/snapshot-scanner.js'
+
+/** Where the bytes of a backup go, one after another: a stream of Node's is one. It is left open at the end. */
+export interface BackupStream {
+  /** The bytes may not be kept once called back. */
+  write(bytes: Uint8Array, callback: (error?: Error | null) => void): unknown
+}
+
+/** What a backup holds. */
+export interface Backup {
+  /** Log index of the last entry that it covers, and so no lower than any revision in it. */
+  readonly index: LogIndex
+  readonly term: Term
+  /** Of the cluster that it was taken from. */
+  readonly clusterId: string | undefined
+  /** Of the whole file. */
+  readonly byteLength: number
+}
+
+const PIECE_BYTES = 1024 * 1024
+
+/** Copies a stored snapshot out, checking it on the way. A file has its name once all of it is durable. */
+export async function writeBackup(
+  snapshots: SnapshotStore,
+  stored: StoredSnapshot,
+  target: string | BackupStream,
+): Promise<Backup> {
+  const release = snapshots.retain(stored.id)
+  try {
+    if (typeof target === 'string') await writeFile(snapshots, stored, resolve(target))
+    else await copy(snapshots, stored, (bytes) => writeTo(target, bytes))
+  } finally {
+    release()
+  }
+  const { index, term, byteLength } = stored.id
+  return { index, term, clusterId: stored.clusterId, byteLength }
+}
+
+/** Checks what a caller gave as a backup's target. Throws INVALID_ARGUMENT. */
+export function checkTarget(target: unknown): void {
+  if (typeof target === 'string' && target !== '' && !target.includes('\0')) return
+  if (typeof target === 'object' && target !== null && 'write' in target && typeof target.write === 'function') return
+  const text = 'a backup goes to the path of a file, or to a stream that can be written to; nothing was backed up'
+  throw new ActorumError('INVALID_ARGUMENT', text)
+}
+
+async function writeFile(snapshots: SnapshotStore, stored: StoredSnapshot, path: string): Promise<void> {
+  const unfinished = `${path}.unfinished-${randomId()}`
+  try {
+    const file = await open(unfinished, 'wx')
+    try {
+      await copy(snapshots, stored, async (bytes) => {
+        // Unlike write, this goes on where the operating system took only a part.
+        await file.appendFile(bytes)
+      })
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(unfinished, path)
+    await syncDirectory(dirname(path))
+  } catch (cause) {
+    await rm(unfinished, { force: true })
+    if (cause instanceof ActorumError) throw cause
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new ActorumError('STORAGE_FAILED', `the backup ${path} was not written: ${why}`, { cause })
+  }
+}
+
+async function copy(
+  snapshots: SnapshotStore,
+  { id }: StoredSnapshot,
+  write: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const scanner = new SnapshotScanner(crc32)
+  for (let offset = 0; offset < id.byteLength;) {
+    const from = offset
+    const bytes = await fromCallback<Uint8Array>((callback) => snapshots.read(id, from, PIECE_BYTES, callback))
+    const fault = bytes.length === 0 ? { malformed: `it ends after ${offset} bytes` } : scanner.push(bytes)
+    if (fault !== undefined) throw damaged(fault.malformed)
+    await write(bytes)
+    offset += bytes.length
+  }
+  if (scanner.trailer?.checksum !== id.checksum) throw damaged('it is not the one that its name says')
+}
+
+function damaged(why: string): ActorumError {
+  const advice = 'Nothing was backed up; take another snapshot, or back up another server'
+  return new ActorumError('CORRUPT', `The snapshot to be backed up is damaged on disk: ${why}. ${advice}.`)
+}
+
+function writeTo(stream: BackupStream, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(bytes, (error) => {
+      if (error === undefined || error === null) resolve()
+      else reject(new ActorumError('STORAGE_FAILED', `the backup was not written: ${error.message}`, { cause: error }))
+    })
+  })
+}
+
+/** A name is durable once its directory is; Windows cannot sync one, and need not. */
+export async function syncDirectory(directory: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const handle = await open(directory, 'r')
+  await handle.sync().finally(() => handle.close())
+}

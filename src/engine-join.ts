@@ -1,0 +1,114 @@
+import { realClock } from './actors/clock.js'
+import type { RaftServer } from './actors/raft-server.js'
+import { latestConfiguration } from './machines/context.js'
+import type { Member } from './machines/types.js'
+import type { ResolvedOptions } from './options.js'
+import type { JoinAnswer, Transport } from './transport/ports.js'
+
+/** How long to wait before asking again (ms). */
+const RETRY_MS = 250
+
+/** What the joining of a server needs of it. */
+export type Joinable = Pick<RaftServer<never, never>, 'context' | 'changeMembership' | 'clusterId'> & {
+  readonly isStopped: boolean
+}
+
+/**
+ * Sees to it that the cluster knows this server, at its address: a new one asks those named in `join`, and whom they
+ * name, until the leader has let it in; a member that listens elsewhere than the log says has that changed. It goes on
+ * until it is done or the server stops, and tells what keeps it.
+ */
+export class Joining {
+  readonly #options: ResolvedOptions
+  readonly #transport: Transport
+  readonly #server: Joinable
+  readonly #self: Member
+  #told = ''
+
+  constructor(options: ResolvedOptions, transport: Transport, server: Joinable, storeId: string) {
+    this.#options = options
+    this.#transport = transport
+    this.#server = server
+    const { id, listen = '', members, joinAs } = options
+    // Where `members` names this server elsewhere than it listens, its peers reach it there, by a proxy perhaps.
+    const { address } = members.find((member) => member.id === id) ?? { address: listen }
+    this.#self = { id, address, storeId, promotable: joinAs === 'promotable' }
+  }
+
+  begin(): void {
+    const known = this.#known
+    const [first] = this.#addresses
+    if (this.#options.listen === undefined || this.#isKnown) return
+    // The peers of a member that moved cannot reach it, so that it hears of no leader: it asks, like one that is new.
+    if (first !== undefined) this.#ask(first, 0, 0)
+    else if (known !== undefined) this.#move()
+  }
+
+  get #known(): Member | undefined {
+    return this.#members.find(({ id }) => id === this.#self.id)
+  }
+
+  get #isKnown(): boolean {
+    return this.#known?.address === this.#self.address
+  }
+
+  get #members(): readonly Member[] {
+    return latestConfiguration(this.#server.context).configuration.members ?? []
+  }
+
+  /** Whom to ask: those named by the options, and those that the log names. */
+  get #addresses(): readonly string[] {
+    const others = this.#members.filter(({ id, address }) => id !== this.#self.id && address !== '')
+    return [...new Set([...(this.#options.join ?? []), ...others.map(({ address }) => address)])]
+  }
+
+  /** The log has this server, which is alone, at another address. */
+  #move(): void {
+    if (this.#server.isStopped || this.#isKnown) return
+    const { id, address } = this.#self
+    const change = { learners: [], promote: [], remove: [], addresses: [{ id, address }], force: true }
+    this.#server.changeMembership(change, {
+      resolve: () => undefined,
+      reject: (error) => {
+        this.#tell(`the cluster does not know yet that server ${id} listens on ${address}: ${error.message}`)
+        realClock.setTimeout(() => this.#move(), RETRY_MS)
+      },
+      deadline: realClock.now() + this.#options.requestTimeoutMs,
+    })
+  }
+
+  #ask(address: string, at: number, redirects: number): void {
+    if (this.#server.isStopped || this.#isKnown) return
+    // What is on disk counts: a server of another cluster brings a log that is not this one's.
+    const clusterId = this.#server.clusterId ?? this.#options.clusterId ?? null
+    this.#transport.ask(address, { clusterId, member: this.#self }, (error, answer) => {
+      if (error !== undefined) this.#askLater(at, `${address}: ${error.message}`)
+      else this.#answered(address, answer, at, redirects)
+    })
+  }
+
+  #answered(address: string, answer: JoinAnswer, at: number, redirects: number): void {
+    if (answer.kind === 'accepted') {
+      // From here on the members dial this server, and it accepts them; the log tells the rest.
+      this.#transport.setPeers(answer.members.filter(({ id }) => id !== this.#self.id))
+      if (answer.clusterId !== null) this.#transport.setClusterId(answer.clusterId)
+    } else if (answer.kind === 'redirect' && redirects < 3) this.#ask(answer.address, at, redirects + 1)
+    else this.#askLater(at, answer.kind === 'refused' ? `${address}: ${answer.reason}` : `${address}: no leader found`)
+  }
+
+  #askLater(at: number, reason: string): void {
+    const { id, address } = this.#self
+    const what = this.#known === undefined ? 'has not joined the cluster yet' : `is not known at ${address} yet`
+    this.#tell(`server ${id} ${what}: ${reason}`)
+    const addresses = this.#addresses
+    const next = (at + 1) % Math.max(1, addresses.length)
+    realClock.setTimeout(() => this.#ask(addresses[next] ?? '', next, 0), RETRY_MS)
+  }
+
+  /** Once for each reason, however often it is asked. */
+  #tell(text: string): void {
+    if (text === this.#told) return
+    this.#told = text
+    this.#options.log({ level: 'warn', message: text })
+  }
+}

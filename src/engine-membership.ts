@@ -1,0 +1,153 @@
+import { BehaviorSubject, distinctUntilChanged, type Observable } from 'rxjs'
+import { ActorumError } from './errors.js'
+import { latestConfiguration, type RaftContext } from './machines/context.js'
+import type { MembershipChange } from './machines/messages.js'
+import { isJoint } from './machines/quorum.js'
+import { type Configuration, type LogIndex, type Member, SERVER_ID_MAX, type ServerId } from './machines/types.js'
+import { parseAddress } from './options.js'
+
+/** A member of the cluster and what it may do. */
+export interface ClusterMember {
+  readonly id: ServerId
+  readonly address: string
+  /** `promotable`: a learner that the leader makes a voter once it has caught up; `readOnly`: one that stays a learner. */
+  readonly role: 'voter' | 'promotable' | 'readOnly'
+  readonly isLeader: boolean
+}
+
+/** Who belongs to the cluster, and since which entry of the log. */
+export interface Membership {
+  readonly voters: readonly ServerId[]
+  readonly learners: readonly ServerId[]
+  /** As far as this server knows. */
+  readonly leaderId: ServerId | undefined
+  /** Log index of the configuration. */
+  readonly index: LogIndex
+}
+
+/** Who leads, as far as this server knows. */
+export interface Leadership {
+  readonly leaderId: ServerId | undefined
+  readonly term: number
+}
+
+/** A change of the membership: everything in it happens at once (joint consensus, thesis §4.3). */
+export interface MembershipChangeRequest {
+  /** New members. They listen only, until promoted: by the leader once they have caught up if `promotable` (default true). */
+  readonly addLearners?: readonly (Pick<Member, 'id' | 'address'> & { readonly promotable?: boolean })[] | undefined
+  /** Learners that shall vote from now on. */
+  readonly promote?: readonly ServerId[] | undefined
+  /** Voters that shall only listen from now on. */
+  readonly demote?: readonly ServerId[] | undefined
+  /** Members that leave. */
+  readonly remove?: readonly ServerId[] | undefined
+  /** Members that moved. */
+  readonly addresses?: readonly { readonly id: ServerId; readonly address: string }[] | undefined
+  /** Goes ahead although no quorum of the new configuration can be reached at the moment. Default false. */
+  readonly force?: boolean | undefined
+}
+
+const NAMES = ['addLearners', 'promote', 'demote', 'remove', 'addresses', 'force']
+
+/** Checks a request. Throws INVALID_ARGUMENT. */
+export function validateChange(request: MembershipChangeRequest, context: RaftContext): MembershipChange {
+  const given: unknown = request
+  if (typeof given !== 'object' || given === null) throw invalid('the change is no object')
+  const other = Object.keys(given).find((name) => !NAMES.includes(name))
+  if (other !== undefined) throw invalid(`there is no ${other} in a change; there are ${NAMES.join(', ')}`)
+  const { addLearners = [], promote = [], demote = [], remove = [], addresses = [], force = false } = request
+  for (const [name, ids] of Object.entries({ promote, demote, remove })) checkIds(name, ids)
+  checkMembers('addLearners', addLearners)
+  checkMembers('addresses', addresses)
+  if (typeof force !== 'boolean') throw invalid('force is neither true nor false')
+  const { voters, members = [] } = latestConfiguration(context).configuration
+  const voter = addLearners.find(({ id }) => voters.includes(id))
+  if (voter !== undefined) throw invalid(`server ${voter.id} is a voter already; to make it a learner, demote it`)
+  const demoted = demote.map((id) => members.find((member) => member.id === id) ?? { id, address: '' })
+  const stranger = demoted.find(({ id }) => !voters.includes(id))
+  if (stranger !== undefined) throw invalid(`server ${stranger.id} is no voter, so it cannot be demoted`)
+  const learners = addLearners.map(({ id, address, promotable = true }) => ({ id, address, promotable }))
+  return { learners: [...learners, ...demoted], promote, remove, addresses, force }
+}
+
+function checkIds(name: string, ids: readonly unknown[]): void {
+  if (!Array.isArray(ids) || !ids.every(isId)) throw invalid(`${name} is no list of server ids`)
+}
+
+function checkMembers(name: string, members: readonly unknown[]): void {
+  if (!Array.isArray(members)) throw invalid(`${name} is no list of { id, address }`)
+  for (const [at, member] of members.entries() as Iterable<[number, unknown]>) {
+    const isMember = typeof member === 'object' && member !== null && 'id' in member && 'address' in member
+    if (!isMember || !isId(member.id)) throw invalid(`${name}[${at}] has no server id`)
+    if (typeof member.address !== 'string' || parseAddress(member.address) === undefined) {
+      throw invalid(`${name}[${at}].address is not host:port`)
+    }
+  }
+}
+
+function isId(value: unknown): value is ServerId {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= SERVER_ID_MAX
+}
+
+function invalid(text: string): ActorumError {
+  return new ActorumError('INVALID_ARGUMENT', `${text}; the membership was not changed`)
+}
+
+/** The members as the latest configuration has them, in order of their ids. */
+export function membersOf(context: RaftContext): readonly ClusterMember[] {
+  const { voters, votersOutgoing = [], learners, members = [] } = latestConfiguration(context).configuration
+  return [...new Set([...voters, ...votersOutgoing, ...learners])]
+    .sort((one, other) => one - other)
+    .map((id) => {
+      const member = members.find((known) => known.id === id)
+      const role = voters.includes(id) || votersOutgoing.includes(id) ? 'voter' : learnerRole(member)
+      return { id, address: member?.address ?? '', role, isLeader: id === context.leaderId }
+    })
+}
+
+function learnerRole(member: Member | undefined): 'promotable' | 'readOnly' {
+  return member?.promotable === true ? 'promotable' : 'readOnly'
+}
+
+/** What an engine tells of its cluster as it changes; the present state first. */
+export class ClusterFeed {
+  readonly #membership: BehaviorSubject<Membership>
+  readonly #leadership: BehaviorSubject<Leadership>
+
+  constructor(context: RaftContext) {
+    this.#membership = new BehaviorSubject(membershipOf(latestConfiguration(context).configuration, context))
+    this.#leadership = new BehaviorSubject<Leadership>({ leaderId: undefined, term: context.hardState.term })
+  }
+
+  get membership$(): Observable<Membership> {
+    return this.#membership.pipe(distinctUntilChanged(isSameMembership))
+  }
+
+  get leadership$(): Observable<Leadership> {
+    return this.#leadership.asObservable()
+  }
+
+  /** Somebody else leads, or another configuration rules; half-way, in a joint one, nothing is told yet. */
+  update(context: RaftContext): void {
+    const { leaderId, hardState } = context
+    const told = this.#leadership.value
+    if (told.leaderId !== leaderId || told.term !== hardState.term) {
+      this.#leadership.next({ leaderId, term: hardState.term })
+    }
+    const { configuration } = latestConfiguration(context)
+    if (!isJoint(configuration)) this.#membership.next(membershipOf(configuration, context))
+  }
+
+  complete(): void {
+    this.#membership.complete()
+    this.#leadership.complete()
+  }
+}
+
+function membershipOf({ voters, learners }: Configuration, context: RaftContext): Membership {
+  return { voters, learners, leaderId: context.leaderId, index: latestConfiguration(context).index }
+}
+
+function isSameMembership(one: Membership, other: Membership): boolean {
+  return one.index === other.index && one.leaderId === other.leaderId && one.voters === other.voters
+}

@@ -1,0 +1,247 @@
+import { configurationOf, latestConfiguration, respond, type RaftContext } from './context.js'
+import { NO_EFFECTS, type Answer, type PendingEffects } from './effects.js'
+import { encodeConfiguration } from './entry-run.js'
+import type { Instant } from './events.js'
+import {
+  appendAndReplicate,
+  isServing,
+  leadershipOf,
+  NO_ORIGIN,
+  type ChangeOrigin,
+  type MembershipBooks,
+} from './leadership.js'
+import { renewLease, transferTarget } from './leading.js'
+import { configurationAfter, firstStep, lastStep, sameConfiguration } from './membership.js'
+import type { MembershipChange } from './messages.js'
+import { newProgress } from './progress.js'
+import { isJoint, isVoter, peersOf, voteResult } from './quorum.js'
+import type { Configuration, ServerId } from './types.js'
+
+/** What a leader does to change its cluster's membership: one change at a time, by joint consensus (thesis §4.3). */
+
+/** Takes a request: appends the first configuration on the way, or says why not. */
+export function takeChange(
+  context: RaftContext,
+  origin: ChangeOrigin,
+  change: MembershipChange,
+  instant: Instant,
+): Partial<RaftContext> {
+  const { membership } = leadershipOf(context)
+  const newest = membership.taken.get(origin.from)
+  if (newest?.nonce === origin.nonce && origin.id <= newest.id) return { effects: NO_EFFECTS }
+  const taken = new Map(membership.taken).set(origin.from, { nonce: origin.nonce, id: origin.id })
+  const noted = withBooks(context, { taken })
+  const before = configurationOf(context)
+  const next = configurationAfter(before, change)
+  const refusal = typeof next === 'string' ? next : whyNotNow(context, change, next, instant.now)
+  if (refusal !== undefined) return { ...noted, effects: answerChange(context, origin, undefined, refusal) }
+  if (typeof next === 'string') return noted
+  if (sameConfiguration(before, next)) {
+    return { ...noted, effects: answerChange(context, origin, latestConfiguration(context).index, '') }
+  }
+  return appendConfiguration(withBooks(noted, { change: origin }), firstStep(before, next), instant)
+}
+
+function whyNotNow(
+  context: RaftContext,
+  { force }: MembershipChange,
+  next: Configuration,
+  now: number,
+): string | undefined {
+  const { index, configuration } = latestConfiguration(context)
+  if (!isServing(context)) return 'the leader has only just been elected; ask again'
+  if (leadershipOf(context).transfer !== undefined) return 'leadership is being handed over; ask again'
+  if (isJoint(configuration) || index > context.commitIndex) {
+    return 'another change of the membership is under way; ask again once it is done'
+  }
+  const unreachable = next.voters.filter((id) => !isReachable(context, id, now))
+  if (force || voteResult(next, (id) => !unreachable.includes(id)) === 'won') return undefined
+  return `servers ${unreachable.join(', ')} cannot be reached, and without them the new configuration has no quorum; bring them up, or force the change`
+}
+
+function isReachable(context: RaftContext, id: ServerId, now: number): boolean {
+  if (id === context.id) return true
+  const progress = leadershipOf(context).progress.get(id)
+  if (progress === undefined || progress.mode === 'down') return false
+  // Of a new peer contactAt says only since when it is waited for.
+  const hasAnswered = progress.matchIndex > 0 || progress.confirmedRound > 0
+  // Twice the time, for a server that was itself held up a moment ago and has answers yet to read.
+  return hasAnswered && now - progress.contactAt <= 2 * context.settings.electionTimeoutMs
+}
+
+/** A configuration takes effect as soon as it is appended (§4.1): from here on it says who is sent to and who counts. */
+function appendConfiguration(
+  context: RaftContext,
+  configuration: Configuration,
+  instant: Instant,
+): Partial<RaftContext> {
+  const index = context.log.lastIndex + 1
+  const leadership = leadershipOf(context)
+  const peers = peersOf(configuration, context.id)
+  const progress = new Map(leadership.progress)
+  const departing = new Map(leadership.membership.departing)
+  for (const peer of peers) {
+    departing.delete(peer)
+    if (!progress.has(peer)) progress.set(peer, newProgress(index, instant.now))
+  }
+  const until = instant.now + 2 * context.settings.electionTimeoutMs
+  for (const peer of progress.keys())
+    if (!peers.includes(peer) && !departing.has(peer)) departing.set(peer, { index, until })
+  const appended = withBooks(
+    {
+      ...context,
+      configurations: [...context.configurations, { index, configuration }],
+      leadership: { ...leadership, progress },
+    },
+    { departing },
+  )
+  const draft = {
+    kind: 'configuration',
+    count: 1,
+    origin: NO_ORIGIN,
+    bytes: encodeConfiguration(configuration),
+  } as const
+  // A leader that was alone needed no lease to end; now others count.
+  return appendAndReplicate(renewLease(appended), [draft], instant)
+}
+
+/** The joint configuration is committed: both majorities know of the change, and the new one may go on alone. */
+export function leaveJoint(context: RaftContext, instant: Instant): Partial<RaftContext> {
+  return appendConfiguration(context, lastStep(configurationOf(context)), instant)
+}
+
+export function isJointCommitted(context: RaftContext): boolean {
+  const { index, configuration } = latestConfiguration(context)
+  return isJoint(configuration) && index <= context.commitIndex && isServing(context)
+}
+
+export function isSettled(context: RaftContext): boolean {
+  const { index, configuration } = latestConfiguration(context)
+  return !isJoint(configuration) && index <= context.commitIndex
+}
+
+/** The change has come to its end: whoever asked for it is told. */
+export function finishChange(context: RaftContext): Partial<RaftContext> {
+  const { change } = leadershipOf(context).membership
+  if (change === undefined) return { effects: NO_EFFECTS }
+  const effects = answerChange(context, change, latestConfiguration(context).index, '')
+  return { ...withBooks(context, { change: undefined }), effects }
+}
+
+/** A leader that the committed configuration leaves out has done its part: it names a successor, and follows. */
+export function hasLeft(context: RaftContext): boolean {
+  return isSettled(context) && !isVoter(configurationOf(context), context.id)
+}
+
+export function leave(context: RaftContext): Partial<RaftContext> {
+  const finished = finishChange(context)
+  const effects = finished.effects ?? NO_EFFECTS
+  const to = transferTarget(context, undefined)
+  if (to === undefined) return finished
+  const timeoutNow = { to, message: { type: 'timeoutNow', term: context.hardState.term } } as const
+  return { ...finished, effects: { ...effects, messages: [...effects.messages, timeoutNow] } }
+}
+
+/** Leadership is lost: nobody can tell what becomes of the change. Other servers see by themselves that it is. */
+export function loseChange(context: RaftContext): readonly Answer[] {
+  const { change } = leadershipOf(context).membership
+  if (change === undefined || change.from !== context.id) return []
+  const { nonce, id } = change
+  const refusal = 'leadership was lost before the change was committed; the next leader may complete it'
+  return [{ type: 'membershipAnswered', nonce, id, index: undefined, reason: 'unknown', refusal }]
+}
+
+export function answerChange(
+  context: RaftContext,
+  { from, nonce, id }: ChangeOrigin,
+  index: number | undefined,
+  refusal: string,
+): PendingEffects {
+  if (from === context.id) {
+    const reason = index === undefined ? 'refused' : undefined
+    return { ...NO_EFFECTS, answers: [{ type: 'membershipAnswered', nonce, id, index, reason, refusal }] }
+  }
+  const { term } = context.hardState
+  const message = { type: 'changeMembershipReply', term, nonce, id, index, refusal } as const
+  return respond(context, [{ to: from, message }])
+}
+
+/** Learners that have been caught up for long enough. */
+export function learnersToPromote(context: RaftContext): readonly ServerId[] {
+  const { membership } = leadershipOf(context)
+  const { now } = context.instant
+  return [...membership.caughtUp]
+    .filter(([, since]) => now - since >= context.settings.promotionAfterMs)
+    .map(([id]) => id)
+}
+
+export function promoteLearners(context: RaftContext, instant: Instant): Partial<RaftContext> {
+  return changeOurselves(context, { ...NO_CHANGE, promote: learnersToPromote(context) }, instant)
+}
+
+const NO_CHANGE: MembershipChange = { learners: [], promote: [], remove: [], addresses: [], force: false }
+
+/** A change that this leader wants itself: nobody waits for an answer. */
+function changeOurselves(context: RaftContext, change: MembershipChange, instant: Instant): Partial<RaftContext> {
+  const before = configurationOf(context)
+  const next = configurationAfter(before, change)
+  if (typeof next === 'string' || whyNotNow(context, change, next, instant.now) !== undefined) {
+    return { effects: NO_EFFECTS }
+  }
+  return appendConfiguration(context, firstStep(before, next), instant)
+}
+
+/** Members whose data directories are seen and not yet written down: later a wiped one under an old id shows. */
+export function unrecordedStores(context: RaftContext): Configuration | undefined {
+  const configuration = configurationOf(context)
+  const { id: own, identity } = context
+  const seen = (id: ServerId): string | undefined => {
+    return id === own ? identity.storeId || undefined : identity.storeIds.get(id)
+  }
+  const { members } = configuration
+  const missing = members?.filter(({ storeId }) => storeId === undefined) ?? []
+  if (missing.length === 0 || missing.some(({ id }) => seen(id) === undefined)) return undefined
+  const known = members?.map((member) => ({ ...member, storeId: member.storeId ?? seen(member.id) ?? '' }))
+  return known === undefined ? undefined : { ...configuration, members: known }
+}
+
+export function recordStores(context: RaftContext, instant: Instant): Partial<RaftContext> {
+  const configuration = unrecordedStores(context)
+  if (configuration === undefined) return { effects: NO_EFFECTS }
+  return appendConfiguration(context, configuration, instant)
+}
+
+/** Once a round of heartbeats has begun: who has caught up, and whom that round tells that it is left out. */
+export function reviewMembers(context: RaftContext, now: number): RaftContext {
+  const { members, learners } = configurationOf(context)
+  const { membership, progress } = leadershipOf(context)
+  const isPromotable = members?.some(({ promotable }) => promotable === true) ?? false
+  if (!isPromotable && membership.departing.size === 0 && membership.caughtUp.size === 0) return context
+  const caughtUp = new Map<ServerId, number>()
+  for (const { id, promotable } of members ?? []) {
+    const matchIndex = progress.get(id)?.matchIndex ?? 0
+    const isClose = matchIndex > 0 && matchIndex >= context.log.lastIndex - context.settings.promotionLagEntries
+    const isPresent = isClose && isReachable(context, id, now)
+    if (promotable === true && learners.includes(id) && isPresent) caughtUp.set(id, membership.caughtUp.get(id) ?? now)
+  }
+  return dismissDeparted(withBooks(context, { caughtUp }), now)
+}
+
+/** A peer that was left out hears no more once a heartbeat has told it that this is committed, or it stays silent. */
+function dismissDeparted(context: RaftContext, now: number): RaftContext {
+  const leadership = leadershipOf(context)
+  const progress = new Map(leadership.progress)
+  const departing = new Map(leadership.membership.departing)
+  for (const [peer, { index, until }] of departing) {
+    const told = Math.min(context.commitIndex, progress.get(peer)?.matchIndex ?? 0)
+    if (told < index && now < until) continue
+    departing.delete(peer)
+    progress.delete(peer)
+  }
+  return withBooks({ ...context, leadership: { ...leadership, progress } }, { departing })
+}
+
+function withBooks(context: RaftContext, change: Partial<MembershipBooks>): RaftContext {
+  const leadership = leadershipOf(context)
+  return { ...context, leadership: { ...leadership, membership: { ...leadership.membership, ...change } } }
+}

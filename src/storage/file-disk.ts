@@ -1,0 +1,175 @@
+import { mkdir, realpath } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { ActorumError } from '../errors.js'
+import type { Checksum, LogIndex } from '../machines/types.js'
+import { DirectoryLock } from './file/directory-lock.js'
+import { Replay } from './file/replay.js'
+import type { RunPlace } from './file/run-places.js'
+import { SegmentFiles } from './file/segment-files.js'
+import { SegmentedLog } from './file/segmented-log.js'
+import type { Callback } from './ports.js'
+import { refuse } from './record-disk.js'
+import type { DiskContents, RecordBatch, RecordDisk } from './record-disk.js'
+import { WatermarkFile } from './watermark-file.js'
+
+export interface FileDiskOptions {
+  readonly directory: string
+  readonly checksum: Checksum
+  /** Length of a segment's file. Default 16 MiB. */
+  readonly segmentBytes?: number | undefined
+}
+
+const SEGMENT_BYTES = 16 * 1024 * 1024
+const SCAN_BYTES = 4 * 1024 * 1024
+/** Handed to recovery in the place of a batch that is not sound. */
+const NO_RUN = new Uint8Array()
+
+let locksTaken = 0
+
+/** Records in segment files (`<directory>/segments`), the watermark in a file beside them (`<directory>/watermark`). */
+export class FileDisk implements RecordDisk {
+  readonly name: string
+  readonly #directory: string
+  readonly #checksum: Checksum
+  readonly #segmentBytes: number
+  readonly #files: SegmentFiles
+  readonly #watermark: WatermarkFile
+  #lock: DirectoryLock | undefined
+  #replay: Replay | undefined
+  #log: SegmentedLog | undefined
+
+  constructor({ directory, checksum, segmentBytes = SEGMENT_BYTES }: FileDiskOptions) {
+    this.#directory = resolve(directory)
+    this.name = `data directory ${this.#directory}`
+    this.#checksum = checksum
+    this.#segmentBytes = segmentBytes
+    this.#files = new SegmentFiles(join(this.#directory, 'segments'), checksum)
+    this.#watermark = new WatermarkFile(join(this.#directory, 'watermark'))
+  }
+
+  open(callback: Callback<DiskContents>): void {
+    settle(this.#openFiles(), callback)
+  }
+
+  scan(above: LogIndex, visit: (firstIndex: LogIndex, bytes: Uint8Array) => void, callback: Callback): void {
+    settle(this.#scan(above, visit), callback)
+  }
+
+  read(firstIndex: LogIndex, bytesMax: number, callback: Callback<readonly Uint8Array[]>): void {
+    settle(this.#files.read(this.#opened().places.from(firstIndex, bytesMax)), callback)
+  }
+
+  write(batch: RecordBatch, sync: boolean, callback: Callback): void {
+    this.#opened().write(batch, sync, callback)
+  }
+
+  removeThrough(index: LogIndex, callback: Callback): void {
+    settle(this.#opened().removeThrough(index), callback)
+  }
+
+  sync(callback: Callback): void {
+    settle(this.#opened().sync(), callback)
+  }
+
+  writeWatermark(slot: number, bytes: Uint8Array): void {
+    this.#watermark.write(slot, bytes)
+  }
+
+  syncWatermark(callback: Callback): void {
+    this.#watermark.sync(callback)
+  }
+
+  close(callback: Callback): void {
+    settle(this.#closeFiles(), callback)
+  }
+
+  async #openFiles(): Promise<DiskContents> {
+    await makeDirectory(this.#directory)
+    const nonce = `${process.pid}-${process.hrtime.bigint()}-${++locksTaken}`
+    this.#lock = await DirectoryLock.take(await realpath(this.#directory), nonce)
+    if (this.#lock === undefined) throw this.#locked()
+    try {
+      const replay = new Replay(this.name, this.#checksum)
+      for (const sequence of await this.#files.list()) replay.take(sequence, await this.#files.load(sequence))
+      this.#replay = replay
+      this.#log = new SegmentedLog(replay, this.#files, this.#segmentBytes, this.#checksum)
+      return { serverRecord: replay.serverRecord, watermark: this.#watermark.open() }
+    } catch (error) {
+      await this.#closeFiles()
+      throw error
+    }
+  }
+
+  /** After the runs that are believed comes the batch that is not, as a run without bytes, and the first run behind it. */
+  async #scan(above: LogIndex, visit: (firstIndex: LogIndex, bytes: Uint8Array) => void): Promise<void> {
+    const { places } = this.#opened()
+    for (let from = above + 1; ;) {
+      const batch = places.from(from, SCAN_BYTES)
+      await this.#visit(batch, from, visit)
+      const last = batch.at(-1)
+      if (last === undefined) break
+      from = last.firstIndex + 1
+    }
+    const { faultIndex = 0, runAfterFault } = this.#replay ?? {}
+    this.#replay = undefined
+    // What is behind may begin below, where it was to truncate: recovery is told of records in order.
+    const least = Math.max(faultIndex, above + 1)
+    if (faultIndex > 0) visit(least, NO_RUN)
+    if (runAfterFault !== undefined) await this.#visit([runAfterFault], least, visit)
+  }
+
+  async #visit(
+    places: readonly RunPlace[],
+    least: LogIndex,
+    visit: (firstIndex: LogIndex, bytes: Uint8Array) => void,
+  ): Promise<void> {
+    const records = await this.#files.read(places)
+    let key = least
+    for (const [at, bytes] of records.entries()) {
+      key = Math.max(key, places[at]?.firstIndex ?? 0)
+      visit(key, bytes)
+    }
+  }
+
+  async #closeFiles(): Promise<void> {
+    const log = this.#log
+    const lock = this.#lock
+    this.#log = this.#lock = this.#replay = undefined
+    try {
+      this.#watermark.close()
+      await log?.close()
+    } finally {
+      await lock?.release()
+    }
+  }
+
+  #opened(): SegmentedLog {
+    if (this.#log === undefined) throw new ActorumError('STOPPED', `The ${this.name} is not open.`)
+    return this.#log
+  }
+
+  #locked(): ActorumError {
+    const advice = 'Stop that one first, or give this one a data directory of its own'
+    return new ActorumError('LOCKED', `The ${this.name} is in use by another engine. ${advice}.`)
+  }
+}
+
+/** From a promise to a callback. What the callback itself throws is nobody's to swallow. */
+function settle<Result>(promise: Promise<Result>, callback: Callback<Result>): void {
+  promise.then(
+    (result) => callback(undefined, result),
+    (error: unknown) => refuse(callback, error instanceof Error ? error : new Error(String(error))),
+  )
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true })
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const advice = 'Name one that this process may create and write to'
+    throw new ActorumError('STORAGE_FAILED', `The directory ${directory} cannot be created: ${why}. ${advice}.`, {
+      cause,
+    })
+  }
+}

@@ -1,0 +1,228 @@
+import { closeSync, constants, fdatasync, fstatSync, openSync, writev } from 'node:fs'
+import type { Checksum, LogIndex } from '../../machines/types.js'
+import type { Callback } from '../ports.js'
+import type { RecordBatch } from '../record-disk.js'
+import { encodeFrame, frameLength, SEGMENT_HEADER_BYTES, truncateFromOf } from './format.js'
+import type { FramePieces } from './format.js'
+import type { LogPosition, Replay } from './replay.js'
+import type { RunPlaces } from './run-places.js'
+import { datasync } from './segment-files.js'
+import type { SegmentFiles } from './segment-files.js'
+
+/** More in one call would be split by the operating system, and each part synced by itself. */
+const PIECES_MAX = 1000
+/** The next segment is made from here on, while the rest of this one is filled. */
+const NEXT_AFTER_SHARE = 0.25
+/** On Linux a write returns once it is on the disk; elsewhere, or not for certain, a sync follows it. */
+const SYNCS_AS_IT_WRITES = process.platform === 'linux'
+
+/** The segment that is written to. */
+interface Segment {
+  readonly sequence: number
+  readonly size: number
+  /** For writes to the operating system, and to sync them. */
+  readonly descriptor: number
+  /** For writes that are synced; the same where the platform has no such way. */
+  readonly syncedDescriptor: number
+  /** Where the next frame goes. */
+  at: number
+  unsynced: boolean
+}
+
+/**
+ * Writes batches one after another into segments, each batch by one write. Runs that are written are found by `places`.
+ *
+ * - The segment to come is made while the present one is filled; if it is not done in time, the write waits.
+ * - Syncs come one after another, and a segment that is left is synced and closed in their order: so a sync covers it.
+ * - What replay did not believe is erased before the first write, and not before: until then recovery may still refuse
+ *   the store, which is then left as it is.
+ */
+export class SegmentedLog {
+  readonly places: RunPlaces
+  readonly #files: SegmentFiles
+  readonly #checksum: Checksum
+  readonly #segmentBytes: number
+  /** Segments that are there, oldest first. */
+  readonly #sequences: number[]
+  #segment: Segment | undefined
+  #next: Promise<number> | undefined
+  #faultAt: LogPosition | undefined
+  #serverRecord: Uint8Array
+  #lastChecksum: number
+  /** The newest segment with a frame in it: it has the server record. */
+  #newestWritten: number
+  #syncs: Promise<void> = Promise.resolve()
+  #removals: Promise<void> = Promise.resolve()
+
+  /** Goes on where `replay` ended. */
+  constructor(replay: Replay, files: SegmentFiles, segmentBytes: number, checksum: Checksum) {
+    this.places = replay.places
+    this.#files = files
+    this.#checksum = checksum
+    this.#segmentBytes = segmentBytes
+    this.#sequences = [...replay.sequences]
+    this.#serverRecord = replay.serverRecord ?? new Uint8Array()
+    this.#lastChecksum = replay.lastChecksum ?? 0
+    this.#newestWritten = replay.end?.segment ?? 0
+    if (replay.faulty) this.#faultAt = replay.end
+    if (replay.end === undefined) return
+    this.#segment = openSegment(files, replay.end)
+    if (!replay.faulty) this.#adoptSpare(replay.end.segment + 1)
+  }
+
+  write(batch: RecordBatch, sync: boolean, callback: Callback): void {
+    const segment = this.#segment
+    if (segment !== undefined && this.#faultAt === undefined && this.#fits(batch, segment)) {
+      return this.#append(segment, batch, sync, callback)
+    }
+    this.#makeRoom(batch).then(
+      (roomy) => this.#append(roomy, batch, sync, callback),
+      (error: unknown) => callback(asError(error)),
+    )
+  }
+
+  sync(): Promise<void> {
+    // The one of now: when its turn comes, another may be written to, and this one is not yet synced.
+    const segment = this.#segment
+    return this.#inOrderOfSyncs(async () => {
+      if (segment !== undefined) await syncUnsynced(segment)
+    })
+  }
+
+  /** Forgets the runs up to `index`, and takes away the segments that hold nothing else. */
+  removeThrough(index: LogIndex): Promise<void> {
+    this.places.removeThrough(index)
+    const kept = Math.min(this.places.firstSegment ?? Infinity, this.#newestWritten)
+    const past = this.#sequences.filter((sequence) => sequence < kept)
+    if (past.length === 0) return this.#removals
+    this.#sequences.splice(0, past.length)
+    // What is kept repeats the server record, and must be durable before the older one goes.
+    this.#removals = Promise.all([this.#removals, this.sync()]).then(() => this.#files.remove(past))
+    return this.#removals
+  }
+
+  async close(): Promise<void> {
+    const segment = this.#segment
+    this.#segment = undefined
+    if (segment !== undefined) this.#leave(segment)
+    const outcomes = await Promise.allSettled([this.#next, this.#syncs, this.#removals])
+    // A next segment that could not be made was not needed so far, and a failed removal has been reported.
+    if (outcomes[1].status === 'rejected') throw outcomes[1].reason
+  }
+
+  #fits(batch: RecordBatch, { at, size }: Segment): boolean {
+    const recordLength = batch.serverRecord?.length ?? this.#serverRecord.length
+    // A batch longer than a segment has one to itself, which grows.
+    return at === SEGMENT_HEADER_BYTES || at + frameLength(batch, recordLength) <= size
+  }
+
+  async #makeRoom(batch: RecordBatch): Promise<Segment> {
+    if (this.#faultAt !== undefined) await this.#eraseFrom(this.#faultAt)
+    const segment = this.#segment
+    if (segment !== undefined && this.#fits(batch, segment)) return segment
+    // Where there was no room in the background there may be some now.
+    const sequence = await this.#makeNext().catch(() => {
+      this.#next = undefined
+      return this.#makeNext()
+    })
+    this.#next = undefined
+    if (segment !== undefined) this.#leave(segment)
+    this.#segment = openSegment(this.#files, { segment: sequence, at: SEGMENT_HEADER_BYTES })
+    return this.#segment
+  }
+
+  async #eraseFrom({ segment, at }: LogPosition): Promise<void> {
+    const later = this.#sequences.filter((sequence) => sequence > segment)
+    await this.#files.remove(later.toReversed())
+    await this.#files.erase(segment, at)
+    this.#sequences.splice(this.#sequences.length - later.length)
+    this.#faultAt = undefined
+  }
+
+  #append(segment: Segment, batch: RecordBatch, sync: boolean, callback: Callback): void {
+    const { at } = segment
+    const begins = at === SEGMENT_HEADER_BYTES
+    const serverRecord = batch.serverRecord ?? (begins ? this.#serverRecord : undefined)
+    const frame = encodeFrame({ ...batch, serverRecord }, this.#lastChecksum, this.#checksum)
+    writeFrame(segment, frame, sync, (error) => {
+      if (error !== undefined) return callback(error)
+      segment.at += frame.length
+      if (!sync) segment.unsynced = true
+      this.#lastChecksum = frame.checksum
+      this.#newestWritten = segment.sequence
+      if (batch.serverRecord !== undefined) this.#serverRecord = batch.serverRecord
+      this.#adopt(batch, { segment: segment.sequence, at: at + frame.runsAt })
+      if (segment.at > segment.size * NEXT_AFTER_SHARE) void this.#makeNext()
+      callback(undefined)
+    })
+  }
+
+  #adopt({ removed, runs }: RecordBatch, { segment, at }: LogPosition): void {
+    const truncateFrom = truncateFromOf(removed)
+    if (truncateFrom !== undefined) this.places.truncateFrom(truncateFrom)
+    for (const { firstIndex, bytes } of runs) {
+      this.places.push({ firstIndex, segment, at, length: bytes.length })
+      at += bytes.length
+    }
+  }
+
+  /** Its failure counts only once the segment is needed. */
+  #makeNext(): Promise<number> {
+    if (this.#next !== undefined) return this.#next
+    const sequence = (this.#sequences.at(-1) ?? 0) + 1
+    this.#next = this.#files.make(sequence, this.#segmentBytes).then(() => {
+      this.#sequences.push(sequence)
+      return sequence
+    })
+    this.#next.catch(() => undefined)
+    return this.#next
+  }
+
+  /** A segment that was made and not yet written to. */
+  #adoptSpare(sequence: number): void {
+    if (this.#sequences.includes(sequence)) this.#next = Promise.resolve(sequence)
+  }
+
+  #leave(segment: Segment): void {
+    const left = this.#inOrderOfSyncs(async () => {
+      await syncUnsynced(segment)
+      closeSync(segment.descriptor)
+      if (segment.syncedDescriptor !== segment.descriptor) closeSync(segment.syncedDescriptor)
+    })
+    // The syncs that follow, and `close`, fail with it.
+    left.catch(() => undefined)
+  }
+
+  #inOrderOfSyncs(act: () => Promise<void>): Promise<void> {
+    this.#syncs = this.#syncs.then(act)
+    return this.#syncs
+  }
+}
+
+function openSegment(files: SegmentFiles, { segment: sequence, at }: LogPosition): Segment {
+  const path = files.pathOf(sequence)
+  const descriptor = openSync(path, constants.O_RDWR)
+  const syncedDescriptor = SYNCS_AS_IT_WRITES ? openSync(path, constants.O_RDWR | constants.O_DSYNC) : descriptor
+  return { sequence, size: fstatSync(descriptor).size, descriptor, syncedDescriptor, at, unsynced: false }
+}
+
+function writeFrame(segment: Segment, { pieces, length }: FramePieces, sync: boolean, callback: Callback): void {
+  const buffers = pieces.length > PIECES_MAX ? [Buffer.concat(pieces)] : pieces
+  const descriptor = sync ? segment.syncedDescriptor : segment.descriptor
+  writev(descriptor, buffers, segment.at, (error, written) => {
+    if (error !== null) return callback(error)
+    if (written !== length) return callback(new Error(`${written} of a batch's ${length} bytes were written`))
+    if (!sync || SYNCS_AS_IT_WRITES) return callback(undefined)
+    fdatasync(descriptor, (error) => callback(error ?? undefined))
+  })
+}
+
+async function syncUnsynced(segment: Segment): Promise<void> {
+  if (!segment.unsynced) return
+  segment.unsynced = false
+  await datasync(segment.descriptor)
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown))
+}

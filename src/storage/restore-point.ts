@@ -1,0 +1,57 @@
+import { ActorumError } from '../errors.js'
+import type { Boundary, LogIndex, Term } from '../machines/types.js'
+import type { Callback, LogStore, LogWrite, Recovered, StoredSnapshot } from './ports.js'
+
+/**
+ * Fits a recovered log to the newest snapshot. They differ after a crash between the two steps of an installation: the
+ * snapshot is durable first, and then the log begins anew after it. Calls back with the log as it is from here on;
+ * CORRUPT when the log begins after what any snapshot covers.
+ */
+export function fitToSnapshot(
+  store: Pick<LogStore, 'write'>,
+  recovered: Recovered,
+  newest: StoredSnapshot | undefined,
+  callback: Callback<Recovered>,
+): void {
+  const covered = newest?.id.index ?? 0
+  if (covered < recovered.boundary.index) {
+    const text = `the log begins after entry ${recovered.boundary.index}, but the newest sound snapshot covers entries up to ${covered} only; restore this server from a backup, or remove it from the cluster and let it join anew`
+    return callback(new ActorumError('CORRUPT', text), recovered)
+  }
+  if (newest === undefined || holds(recovered, newest.boundary)) return callback(undefined, recovered)
+  const { boundary } = newest
+  const oldest = recovered.boundary.index + 1
+  const write: LogWrite = {
+    runs: [],
+    boundary,
+    ...(recovered.lastIndex >= oldest ? { truncateFrom: oldest } : {}),
+    ...(newest.clusterId === undefined ? {} : { clusterId: newest.clusterId }),
+  }
+  store.write(write, (error) => {
+    if (error !== undefined) callback(error, recovered)
+    else callback(undefined, begunAnew(recovered, newest))
+  })
+}
+
+function holds(recovered: Recovered, { index, term }: Boundary): boolean {
+  return termAt(recovered, index) === term
+}
+
+function termAt({ boundary, lastIndex, termStarts }: Recovered, index: LogIndex): Term | undefined {
+  if (index === boundary.index) return boundary.term
+  if (index > lastIndex) return undefined
+  return termStarts.findLast((start) => start.index <= index)?.term
+}
+
+function begunAnew(recovered: Recovered, { boundary, clusterId }: StoredSnapshot): Recovered {
+  return {
+    ...recovered,
+    clusterId: clusterId ?? recovered.clusterId,
+    boundary,
+    lastIndex: boundary.index,
+    lastChecksum: boundary.checksum,
+    lastClusterTime: boundary.clusterTime,
+    termStarts: [],
+    configurations: [],
+  }
+}

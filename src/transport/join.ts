@@ -1,0 +1,85 @@
+import type { Malformed } from '../machines/entry-run.js'
+import { isName, isUint32, parseObject, printable, readList, readMember } from './json-fields.js'
+import type { JoinAnswer, JoinRequest, TransportIdentity } from './ports.js'
+import { agreedVersion, faultOfVersions, JOIN_VERSION, type ProtocolVersions } from './protocol-versions.js'
+
+/**
+ * A server that is no member yet cannot greet its peers: they do not know it. It opens a connection, says `Join` in
+ * place of a hello, is answered once, and the connection ends.
+ */
+export interface Join extends JoinRequest {
+  readonly kind: 'join'
+  readonly versionMin: number
+  readonly versionMax: number
+}
+
+/** Between asking and an answer: a change of membership takes a few round trips and syncs. */
+export const JOIN_TIMEOUT_MS = 10_000
+/** Far above 1,024 members with long names. */
+export const JOIN_ANSWER_BYTES_MAX = 4 * 1024 * 1024
+
+/** The words in which a server that speaks `versions` asks, or undefined when none of them knows of joining. */
+export function joinOf({ clusterId, member, isMember }: JoinRequest, versions: ProtocolVersions): Join | undefined {
+  const { id, address, storeId, promotable } = member
+  if (versions.max < JOIN_VERSION) return undefined
+  return {
+    kind: 'join',
+    versionMin: Math.max(versions.min, JOIN_VERSION),
+    versionMax: versions.max,
+    clusterId,
+    ...(isMember === true && { isMember }),
+    member: { id, address, ...(storeId !== undefined && { storeId }), ...(promotable !== undefined && { promotable }) },
+  }
+}
+
+/** The version in which the server `own` answers, or why it must refuse without asking anybody. */
+export function judgeJoin(join: Join, own: TransportIdentity, versions: ProtocolVersions): number | Malformed {
+  const version = agreedVersion(versions, { min: join.versionMin, max: join.versionMax })
+  if (version === undefined) return { malformed: faultOfVersions(versions, join) }
+  if (version < JOIN_VERSION) return { malformed: `protocol version ${version} knows of no joining` }
+  const { clusterId, member } = join
+  if (clusterId !== null && own.clusterId !== undefined && clusterId !== own.clusterId) {
+    return { malformed: `server ${member.id} belongs to cluster ${clusterId}, server ${own.id} to ${own.clusterId}` }
+  }
+  return version
+}
+
+/** Reads what a stranger said, an object of the kind `join`. */
+export function readJoin(said: Record<string, unknown>): Join | Malformed {
+  const { versionMin, versionMax, clusterId } = said
+  if (!isUint32(versionMin) || !isUint32(versionMax) || versionMin > versionMax) {
+    return { malformed: 'a wish to join has no range of versions' }
+  }
+  if (clusterId !== null && !isName(clusterId)) return { malformed: 'a wish to join has no cluster id' }
+  const member = readMember(said.member)
+  if (member === undefined) return { malformed: 'a wish to join does not say who would be the member' }
+  return { kind: 'join', versionMin, versionMax, clusterId, member, ...(said.isMember === true && { isMember: true }) }
+}
+
+/** What was asked, without the words around it. */
+export function requestOf({ clusterId, member, isMember }: Join): JoinRequest {
+  return { clusterId, member, ...(isMember === true && { isMember }) }
+}
+
+export function encodeJoinAnswer(answer: JoinAnswer, version: number): string {
+  // What a hello would be refused with, so that a server of any version understands it.
+  if (answer.kind === 'refused') return JSON.stringify({ kind: 'refusal', reason: printable(answer.reason) })
+  return JSON.stringify({ version, ...answer })
+}
+
+/** Reads an answer. Never throws. */
+export function decodeJoinAnswer(text: string, versions: ProtocolVersions): JoinAnswer | Malformed {
+  const said = parseObject(text)
+  if (said === undefined) return { malformed: 'its answer is not a JSON object' }
+  const { kind, version, reason, address, clusterId } = said
+  if (kind === 'refusal' && typeof reason === 'string') return { kind: 'refused', reason: printable(reason) }
+  if (!isUint32(version) || version < JOIN_VERSION || version > versions.max) {
+    return { malformed: `its answer is in protocol version ${printable(String(version))}, not spoken here` }
+  }
+  if (kind === 'redirect' && isName(address)) return { kind, address }
+  const members = readList(said.members, readMember)
+  if (kind === 'accepted' && members !== undefined && (clusterId === null || isName(clusterId))) {
+    return { kind, clusterId, members }
+  }
+  return { malformed: 'its answer neither accepts nor redirects nor refuses' }
+}

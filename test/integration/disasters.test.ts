@@ -1,0 +1,333 @@
+import { createWriteStream } from 'node:fs'
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type EmbeddedEngine, forceNewCluster, restoreBackup, verifyDataDir } from '../../src/index.js'
+import { EnginePlace, freeAddress, text } from './engine-place.js'
+import { JoinedServers, leaderAmong, votersOf } from './joined-servers.js'
+import { until } from './websocket-subject.js'
+
+const KINDS = ['level', 'file'] as const
+
+let place: EnginePlace
+
+beforeEach(async () => {
+  place = await EnginePlace.make()
+})
+
+afterEach(() => place.dispose())
+
+function code(expected: string): unknown {
+  return expect.objectContaining({ code: expected })
+}
+
+/** A lone server that has been written to; its newest write is `newest`. */
+async function written(logStore: 'level' | 'file' = 'level'): Promise<EmbeddedEngine> {
+  const engine = await place.start({ logStore })
+  await engine.ready()
+  for (let at = 0; at < 20; at++) await engine.client.put(`key-${at}`, `value ${at}`)
+  await engine.client.put('newest', 'before the backup')
+  return engine
+}
+
+async function backedUp(): Promise<string> {
+  const engine = await written()
+  const from = join(place.root, 'backup')
+  await engine.backup(from)
+  await engine.client.put('newest', 'after the backup')
+  await engine.stop()
+  return from
+}
+
+/** Changes one byte of a file, counted from its middle. */
+async function damage(path: string, from = 0): Promise<void> {
+  const bytes = await readFile(path)
+  const at = Math.floor(bytes.length / 2) + from
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at)
+  await writeFile(path, bytes)
+}
+
+/** Every file below, with its bytes. */
+async function contentsOf(directory: string): Promise<Map<string, string>> {
+  const contents = new Map<string, string>()
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile()) contents.set(path, (await readFile(path)).toString('base64'))
+  }
+  return contents
+}
+
+async function snapshotIn(dataDir: string): Promise<string> {
+  const names = await readdir(join(dataDir, 'snapshots'))
+  return join(dataDir, 'snapshots', names.find((name) => name.endsWith('.complete')) ?? '')
+}
+
+describe('a backup', () => {
+  it('goes to a file that appears once it is whole, and replaces an older one', async () => {
+    const engine = await written()
+    const target = join(place.root, 'backup')
+    await writeFile(target, 'an older one')
+    const { index, byteLength, clusterId } = await engine.backup(target)
+    expect(index).toBeLessThanOrEqual(engine.status().lastApplied)
+    expect(clusterId).toBe(engine.status().clusterId)
+    expect((await readFile(target)).length).toBe(byteLength)
+    expect((await readdir(place.root)).filter((name) => name.startsWith('backup'))).toEqual(['backup'])
+  })
+
+  it('goes to a stream, which is left open, with the same bytes', async () => {
+    const engine = await written()
+    const target = join(place.root, 'streamed')
+    const stream = createWriteStream(target)
+    await engine.backup(stream)
+    expect(stream.writable).toBe(true)
+    await new Promise((resolve) => stream.end(resolve))
+    await engine.backup(join(place.root, 'filed'))
+    expect(await readFile(target)).toEqual(await readFile(join(place.root, 'filed')))
+  })
+
+  it('is made while writes go on', async () => {
+    const engine = await written()
+    const [{ index }] = await Promise.all([
+      engine.backup(join(place.root, 'backup')),
+      ...Array.from({ length: 100 }, (_, at) => engine.client.put(`key-${at}`, 'during')),
+    ])
+    await engine.stop()
+    const { index: restored } = await restoreBackup({ from: join(place.root, 'backup'), dataDir: place.directory(2) })
+    expect(restored).toBe(index)
+  })
+
+  it('is refused where it cannot be written, and leaves nothing behind', async () => {
+    const engine = await written()
+    await mkdir(join(place.root, 'taken'))
+    await expect(engine.backup(join(place.root, 'taken'))).rejects.toEqual(code('STORAGE_FAILED'))
+    await expect(engine.backup(join(place.root, 'nowhere', 'backup'))).rejects.toEqual(code('STORAGE_FAILED'))
+    await expect(engine.backup('')).rejects.toEqual(code('INVALID_ARGUMENT'))
+    const full = { write: (_: Uint8Array, done: (error: Error) => void) => done(new Error('no space')) }
+    await expect(engine.backup(full)).rejects.toThrow(/no space/)
+    expect((await readdir(place.root)).sort()).toEqual(['server-1', 'taken'])
+  })
+})
+
+describe('restoreBackup', () => {
+  it.each(KINDS)('makes a new cluster of one, with the state of the backup, on a %s log', async (logStore) => {
+    const from = await backedUp()
+    const former = (await verifyDataDir(place.directory(1))).clusterId
+    const dataDir = place.directory(7)
+    const restored = await restoreBackup({ from, dataDir, id: 7, logStore })
+    expect(restored.formerClusterId).toBe(former)
+    expect(restored.clusterId).not.toBe(former)
+    const engine = await place.start({ dataDir, id: 7, logStore })
+    await engine.ready()
+    expect(text(await engine.client.get('newest'))).toBe('before the backup')
+    expect(engine.status()).toMatchObject({ clusterId: restored.clusterId, storeId: restored.storeId })
+    expect((await verifyDataDir(place.directory(1))).ok).toBe(true)
+  })
+
+  it('lets revisions and terms only rise', async () => {
+    const from = await backedUp()
+    const { term } = await verifyDataDir(place.directory(1))
+    const dataDir = place.directory(2)
+    const { index } = await restoreBackup({ from, dataDir, id: 1 })
+    const engine = await place.start({ dataDir })
+    await engine.ready()
+    expect((await engine.client.put('key', 'value')).revision).toBeGreaterThan(index)
+    expect(engine.term).toBeGreaterThan(term ?? 0)
+  })
+
+  it('is the beginning of a cluster of three, which servers of the former one cannot enter', async () => {
+    const from = await backedUp()
+    const dataDir = place.directory('restored')
+    const listen = await freeAddress()
+    await restoreBackup({ from, dataDir, id: 1, listen })
+    const one = await place.start({ dataDir, listen, promotionAfterMs: 0 })
+    const joining = { join: [listen], promotionAfterMs: 0 }
+    for (const id of [2, 3]) {
+      await place.start({ id, dataDir: place.directory(id), listen: await freeAddress(), ...joining })
+    }
+    await until(() => votersOf(one).length === 3, 'three servers vote')
+    expect(text(await one.client.get('newest'))).toBe('before the backup')
+    await place.start({ listen: await freeAddress(), join: [listen] })
+    const isTold = (): boolean =>
+      place.notices.some(({ message }) => /belongs to cluster|this is cluster/.test(message))
+    await until(isTold, 'the former server is refused')
+    expect(votersOf(one)).toEqual([1, 2, 3])
+  })
+
+  it('refuses a damaged backup before it makes anything', async () => {
+    const from = await backedUp()
+    await damage(from)
+    const dataDir = place.directory(2)
+    await expect(restoreBackup({ from, dataDir, id: 2 })).rejects.toEqual(code('CORRUPT'))
+    await writeFile(from, (await readFile(from)).subarray(0, 100))
+    await expect(restoreBackup({ from, dataDir, id: 2 })).rejects.toEqual(code('CORRUPT'))
+    await writeFile(from, 'something else')
+    await expect(restoreBackup({ from, dataDir, id: 2 })).rejects.toEqual(code('CORRUPT'))
+    await expect(restoreBackup({ from: `${from}-2`, dataDir, id: 2 })).rejects.toEqual(code('INVALID_ARGUMENT'))
+    expect(await readdir(place.root)).not.toContain('server-2')
+  })
+
+  it('refuses a directory that is not empty, and the id of the former cluster', async () => {
+    const from = await backedUp()
+    const before = await contentsOf(place.directory(1))
+    await expect(restoreBackup({ from, dataDir: place.directory(1) })).rejects.toThrow(/is not empty/)
+    const { clusterId = '' } = await verifyDataDir(place.directory(1))
+    await expect(restoreBackup({ from, dataDir: place.directory(2), clusterId })).rejects.toEqual(
+      code('INVALID_ARGUMENT'),
+    )
+    expect(await contentsOf(place.directory(1))).toEqual(before)
+  })
+
+  it('that was cut short can be done again, and no engine starts on what it left', async () => {
+    const from = await backedUp()
+    const dataDir = place.directory(2)
+    await mkdir(join(dataDir, 'unfinished', 'snapshots'), { recursive: true })
+    await expect(place.start({ dataDir, id: 2 })).rejects.toThrow(/was not finished/)
+    await restoreBackup({ from, dataDir, id: 2 })
+    expect((await verifyDataDir(dataDir)).ok).toBe(true)
+  })
+})
+
+describe('SCENARIO: a majority is lost for good', () => {
+  it.each(KINDS)('its survivor becomes a cluster by itself, and grows again, on a %s log', async (logStore) => {
+    const servers = await JoinedServers.make()
+    try {
+      const engines = await servers.grown(3, { logStore })
+      const survivor = engines.find(({ isLeader }) => !isLeader)!
+      const { revision } = await leaderAmong(engines).client.put('key', 'value')
+      await until(() => survivor.status().lastApplied >= revision, 'the survivor has it')
+      await Promise.all(engines.map((engine) => engine.stop()))
+      const { id } = survivor
+      const dataDir = servers.place.directory(id)
+      const listen = await servers.addressOf(id)
+      const iUnderstandThatWritesMayBeLost = true as const
+      const { log } = servers.place
+      const forced = await forceNewCluster({ dataDir, id, listen, log, iUnderstandThatWritesMayBeLost })
+      expect(forced.formerMembers.map((member) => member.id).sort()).toEqual([1, 2, 3].filter((other) => other !== id))
+      expect(forced.lastIndex).toBeGreaterThanOrEqual(revision)
+      expect(servers.isTold('may never have been committed')).toBe(true)
+      const alone = await servers.place.start({ id, dataDir, listen, logStore, promotionAfterMs: 0 })
+      await alone.ready()
+      expect(text(await alone.client.get('key'))).toBe('value')
+      expect(alone.status().clusterId).toBe(forced.clusterId)
+      const joined = await servers.join(4, { join: [listen], logStore })
+      await until(() => votersOf(joined).length === 2, 'another server votes')
+      await until(() => joined.status().clusterId === forced.clusterId, 'it knows the new cluster, not the former')
+    } finally {
+      await servers.place.dispose()
+    }
+  })
+
+  it('a former member that comes back is not heard', async () => {
+    const servers = await JoinedServers.make()
+    try {
+      const engines = await servers.grown(2)
+      await Promise.all(engines.map((engine) => engine.stop()))
+      const [dataDir, listen] = [servers.place.directory(1), await servers.addressOf(1)]
+      await forceNewCluster({ dataDir, id: 1, listen, log: servers.place.log, iUnderstandThatWritesMayBeLost: true })
+      const one = await servers.place.start({ dataDir, listen })
+      await one.ready()
+      const two = await servers.join(2)
+      await until(() => servers.isTold('server 2 is not a member known here'), 'it is refused')
+      expect(votersOf(one)).toEqual([1])
+      expect(two.leaderId).toBeUndefined()
+    } finally {
+      await servers.place.dispose()
+    }
+  })
+
+  it('needs the words, the right server, and a directory that nobody has open', async () => {
+    const engine = await written()
+    const dataDir = place.directory(1)
+    const sure = { iUnderstandThatWritesMayBeLost: true } as const
+    await expect(forceNewCluster({ dataDir, ...sure })).rejects.toEqual(code('LOCKED'))
+    await engine.stop()
+    const before = await readdir(dataDir)
+    const unsure = Object.assign({ dataDir, ...sure }, { iUnderstandThatWritesMayBeLost: 'perhaps' })
+    await expect(forceNewCluster(unsure)).rejects.toEqual(code('INVALID_ARGUMENT'))
+    await expect(forceNewCluster({ dataDir, id: 2, ...sure })).rejects.toThrow(/belongs to server 1/)
+    await expect(forceNewCluster({ dataDir: place.directory(9), ...sure })).rejects.toThrow(/holds no log/)
+    expect(await readdir(dataDir)).toEqual(before)
+  })
+
+  it('keeps what was there, and refuses what is damaged', async () => {
+    const engine = await written('file')
+    await engine.stop()
+    const dataDir = place.directory(1)
+    const kept = await contentsOf(join(dataDir, 'log', 'segments'))
+    const { log } = place
+    const { keptIn } = await forceNewCluster({ dataDir, log, iUnderstandThatWritesMayBeLost: true })
+    expect([...(await contentsOf(join(keptIn, 'log', 'segments'))).values()]).toEqual([...kept.values()])
+    await damage(await snapshotIn(dataDir))
+    const again = forceNewCluster({ dataDir, log, iUnderstandThatWritesMayBeLost: true })
+    await expect(again).rejects.toEqual(code('CORRUPT'))
+  })
+})
+
+describe('verifyDataDir', () => {
+  it.each(KINDS)('reads all of a %s log and of its snapshots, and changes nothing', async (logStore) => {
+    const engine = await written(logStore)
+    const { index } = await engine.snapshot()
+    await engine.client.put('key', 'after the snapshot')
+    const { storeId, clusterId, lastLogIndex, term } = engine.status()
+    await engine.stop()
+    const before = await contentsOf(place.directory(1))
+    const report = await verifyDataDir(place.directory(1))
+    expect(report).toMatchObject({ ok: true, findings: [], logStore, id: 1, storeId, clusterId, term })
+    expect(report).toMatchObject({ boundary: 0, lastIndex: lastLogIndex, lastTerm: term, snapshots: [{ index }] })
+    expect(await contentsOf(place.directory(1))).toEqual(before)
+  })
+
+  it.each(KINDS)('refuses a %s log that an engine has open, and one that is none', async (logStore) => {
+    await written(logStore)
+    await expect(verifyDataDir(place.directory(1))).rejects.toEqual(code('LOCKED'))
+    await expect(verifyDataDir(place.root)).rejects.toEqual(code('INVALID_ARGUMENT'))
+    await expect(verifyDataDir(join(place.root, 'nowhere'))).rejects.toEqual(code('INVALID_ARGUMENT'))
+  })
+
+  it('finds a damaged snapshot, and a log that begins after what is left', async () => {
+    const from = await backedUp()
+    const dataDir = place.directory(2)
+    await restoreBackup({ from, dataDir, id: 2 })
+    await damage(await snapshotIn(dataDir))
+    const { ok, findings, snapshots } = await verifyDataDir(dataDir)
+    expect(ok).toBe(false)
+    expect(snapshots).toEqual([])
+    expect(findings.map(({ kind }) => kind)).toEqual(['damage', 'damage'])
+    expect(findings[0]?.message).toMatch(/does not match its checksum/)
+    expect(findings[1]?.message).toMatch(/begins after entry/)
+  })
+
+  it('finds a lost watermark and a lost record, and leaves both as they are', async () => {
+    const engine = await written()
+    await engine.stop()
+    const directory = join(place.directory(1), 'log')
+    await rename(join(directory, 'watermark'), join(directory, 'mark'))
+    const { ok, findings, lastIndex } = await verifyDataDir(place.directory(1))
+    expect({ ok, lastIndex }).toEqual({ ok: false, lastIndex: undefined })
+    expect(findings[0]?.message).toMatch(/the watermark file is missing/)
+    expect(await readdir(directory)).not.toContain('watermark')
+  })
+
+  it('finds a damaged segment', async () => {
+    const engine = await written('file')
+    await engine.stop()
+    const segments = join(place.directory(1), 'log', 'segments')
+    const [first = ''] = (await readdir(segments)).sort()
+    const bytes = await readFile(join(segments, first))
+    bytes.writeUInt8(bytes.readUInt8(600) ^ 1, 600)
+    await writeFile(join(segments, first), bytes)
+    const { ok, findings } = await verifyDataDir(place.directory(1))
+    expect(ok).toBe(false)
+    expect(findings.some(({ kind }) => kind === 'damage')).toBe(true)
+  })
+
+  it('tells of what counts for nothing', async () => {
+    const engine = await written()
+    await engine.snapshot()
+    await engine.stop()
+    await writeFile(join(place.directory(1), 'snapshots', 'snapshot.writing'), 'cut short')
+    const { ok, findings } = await verifyDataDir(place.directory(1))
+    expect(ok).toBe(true)
+    expect(findings).toMatchObject([{ kind: 'note' }])
+  })
+})

@@ -1,0 +1,254 @@
+import { describe, expect, it } from 'vitest'
+import type { Configuration, Member } from '../../src/machines/types.js'
+import type { MembershipChange, Message } from '../../src/machines/messages.js'
+import {
+  accepted,
+  answersIn,
+  elected,
+  entries,
+  heartbeat,
+  heartbeatReply,
+  HEARTBEAT_MS,
+  led,
+  Machine,
+  membershipChange,
+  messagesIn,
+  NONCE,
+  sends,
+  serving,
+  stepsIn,
+} from '../machine-harness.js'
+
+const four: Member = { id: 4, address: 'four:1' }
+const named = (id: number, storeId?: string): Member =>
+  storeId === undefined ? { id, address: `${id}:1` } : { id, address: `${id}:1`, storeId }
+const asked = (term: number, change: Partial<MembershipChange>, id = 1, nonce = 5): Message => {
+  return { type: 'changeMembership', term, nonce, id, change: membershipChange(change) }
+}
+const replied = (index: number | undefined, refusal = '', term = 1, nonce = 5): Message => {
+  return { type: 'changeMembershipReply', term, nonce, id: 1, index, refusal }
+}
+const answered = (index: number | undefined, refusal: unknown = '', reason?: 'refused' | 'noLeader' | 'unknown') => {
+  return { type: 'membershipAnswered', nonce: NONCE, id: 1, index, reason, refusal }
+}
+let lastId = 1
+/** Asks for a change that is refused at once, and gives the reason. */
+const refusalOf = (machine: Machine, change: Partial<MembershipChange>): string => {
+  const [answer] = answersIn(machine.ask(change, ++lastId))
+  return answer?.type === 'membershipAnswered' ? answer.refusal : ''
+}
+
+describe('A change of the membership', () => {
+  it('is answered with the index of its configuration, once that is committed', () => {
+    const machine = serving()
+    expect(answersIn(machine.ask({ learners: [four] }))).toEqual([])
+    machine.completeWrites()
+    expect(answersIn(machine.receive(2, accepted(1, 2)))).toEqual([answered(2)])
+    expect(answersIn(machine.receive(3, accepted(1, 2)))).toEqual([])
+  })
+
+  it('that changes nothing is answered at once', () => {
+    const machine = serving({ configuration: { voters: [1, 2, 3], learners: [4], members: [four] } })
+    expect(machine.ask({ learners: [four] })).toEqual([{ type: 'answerRequests', answers: [answered(0)] }])
+  })
+
+  it('goes from a follower to its leader, and the answer back', () => {
+    const follower = led({ id: 3 })
+    const message = asked(1, { learners: [four] }, 1, NONCE)
+    expect(follower.ask({ learners: [four] })).toEqual([sends([2, message])])
+    const leader = serving()
+    leader.receive(3, asked(1, { learners: [four] }))
+    leader.completeWrites()
+    expect(messagesIn(leader.receive(2, accepted(1, 2)))).toContainEqual({ to: 3, message: replied(2) })
+    expect(answersIn(follower.receive(2, replied(2, '', 1, NONCE)))).toEqual([answered(2)])
+    expect(answersIn(follower.receive(2, replied(undefined, 'no', 1, NONCE)))).toEqual([
+      answered(undefined, 'no', 'refused'),
+    ])
+  })
+
+  it('is refused where no leader is known, and by a server that does not lead, or no longer', () => {
+    expect(answersIn(new Machine().ask({}))).toEqual([answered(undefined, 'no leader is known', 'noLeader')])
+    const refusal = 'this server no longer leads; ask again'
+    expect(led().receive(3, asked(1, {}))).toEqual([sends([3, replied(undefined, refusal)])])
+    const leader = serving({ term: 4 })
+    expect(leader.receive(3, asked(4, {}))).toEqual([sends([3, replied(undefined, refusal, 5)])])
+  })
+
+  it('delivered twice counts once', () => {
+    const machine = serving()
+    machine.receive(3, asked(1, { learners: [four] }))
+    machine.completeWrites()
+    machine.receive(2, accepted(1, 2))
+    const removal = asked(1, { remove: [4] }, 2)
+    machine.receive(3, removal)
+    machine.completeWrites()
+    machine.receive(2, accepted(1, 3))
+    for (const late of [asked(1, { learners: [four] }), removal]) expect(machine.receive(3, late)).toEqual([])
+    expect(machine.configurations.map(({ index }) => index)).toEqual([0, 2, 3])
+    // A server that was restarted counts from one again.
+    machine.receive(3, asked(1, { learners: [four] }, 1, 6))
+    expect(machine.configurations).toHaveLength(4)
+  })
+
+  it('is unknown in its outcome when leadership is lost before it is committed', () => {
+    const machine = serving()
+    machine.ask({ learners: [four] })
+    expect(answersIn(machine.receive(2, heartbeat(2, 1)))).toMatchObject([
+      answered(undefined, expect.any(String), 'unknown'),
+    ])
+    expect(answersIn(machine.completeWrites())).toEqual([])
+  })
+
+  it('waits for the one before it: one at a time', () => {
+    const machine = serving()
+    machine.ask({ learners: [four] })
+    expect(refusalOf(machine, { learners: [named(5)] })).toContain('another change of the membership is under way')
+    machine.completeWrites()
+    machine.receive(2, accepted(1, 2))
+    machine.receive(4, accepted(1, 2))
+    machine.ask({ promote: [4] }, ++lastId)
+    machine.completeWrites()
+    for (const peer of [2, 3, 4]) machine.receive(peer, accepted(1, 3))
+    expect(refusalOf(machine, { learners: [named(5)] })).toContain('another change of the membership is under way')
+    machine.completeWrites()
+    for (const peer of [2, 3, 4]) machine.receive(peer, accepted(1, 4))
+    machine.ask({ learners: [named(5)] }, ++lastId)
+    expect(machine.configurations.at(-1)?.configuration).toMatchObject({ voters: [1, 2, 3, 4], learners: [5] })
+  })
+
+  it('waits until an entry of the leader’s own term is committed, and while leadership is handed over', () => {
+    const fresh = elected({ entries: entries([1]) })
+    fresh.completeWrites()
+    expect(refusalOf(fresh, { learners: [four] })).toContain('only just been elected')
+    const leaving = serving()
+    leaving.propose()
+    leaving.send({ type: 'transferLeadership', to: 2 })
+    expect(refusalOf(leaving, { learners: [four] })).toContain('leadership is being handed over')
+  })
+})
+
+describe('A change of the membership is refused, with the reason,', () => {
+  const members = [named(1), named(2, 'two'), named(3), named(4)]
+  const configuration: Configuration = { voters: [1, 2, 3], learners: [4], members }
+
+  it.each<[string, Partial<MembershipChange>, string]>([
+    ['naming a server twice', { promote: [4], remove: [4] }, 'server 4 is named twice'],
+    ['removing a stranger', { remove: [9] }, 'server 9 is no member, so it cannot be removed'],
+    ['promoting a voter', { promote: [2] }, 'server 2 is no learner'],
+    ['promoting a stranger', { promote: [9] }, 'server 9 is no learner'],
+    ['moving a stranger', { addresses: [{ id: 9, address: 'x:1' }] }, 'server 9 is no member'],
+    ['moving to another’s address', { addresses: [{ id: 2, address: '3:1' }] }, 'server 3 has the address 3:1 already'],
+    ['taking another’s address', { learners: [{ id: 5, address: '3:1' }] }, 'server 3 has the address 3:1 already'],
+    ['bringing another data directory', { learners: [named(2, 'wiped')] }, 'another data directory (two, not wiped)'],
+    ['leaving no voter', { remove: [1, 2, 3] }, 'a cluster without a voter'],
+  ])('%s', (_, change, reason) => {
+    const machine = serving({ configuration })
+    const effects = machine.ask(change)
+    expect(stepsIn(effects)).toEqual([])
+    expect(answersIn(effects)).toMatchObject([answered(undefined, expect.stringContaining(reason), 'refused')])
+    expect(machine.configurations).toHaveLength(1)
+  })
+
+  it('when a quorum of the new configuration is out of reach, unless it is forced', () => {
+    const machine = serving({ configuration })
+    machine.send({ type: 'peerDown', peer: 3 })
+    expect(refusalOf(machine, { remove: [2] })).toContain('servers 3 cannot be reached')
+    machine.ask({ remove: [2], force: true }, ++lastId)
+    expect(machine.configurations.at(-1)?.configuration).toMatchObject({ voters: [1, 3], votersOutgoing: [1, 2, 3] })
+  })
+
+  it('a peer that has been silent for two election timeouts being out of reach', () => {
+    const machine = serving({ configuration })
+    for (let round = 2; round < 24; round++) {
+      machine.advance(HEARTBEAT_MS)
+      machine.receive(2, heartbeatReply(1, round, 1))
+    }
+    expect(refusalOf(machine, { remove: [2] })).toContain('servers 3 cannot be reached')
+  })
+})
+
+describe('What a configuration says of its members', () => {
+  it('an address changes by an entry of its own', () => {
+    for (const members of [[named(1), named(2, 'two'), named(3)], undefined]) {
+      const configuration = { voters: [1, 2, 3], learners: [], ...(members === undefined ? {} : { members }) }
+      const machine = serving({ configuration })
+      machine.ask({ addresses: [{ id: 2, address: 'new:1' }] })
+      const changed = machine.configurations.at(-1)
+      expect(changed).toMatchObject({ index: 2, configuration: { voters: [1, 2, 3] } })
+      const { members: after = [] } = changed?.configuration ?? {}
+      expect(after.find(({ id }) => id === 2)).toEqual({ ...members?.[1], id: 2, address: 'new:1' })
+    }
+  })
+
+  it('those who are in neither half any more are forgotten with the joint configuration', () => {
+    const machine = serving({
+      configuration: { voters: [1, 2, 3], learners: [4], members: [named(1), named(2), named(3), named(4)] },
+    })
+    machine.ask({ remove: [3], promote: [4] })
+    const ids = () => machine.configurations.at(-1)?.configuration.members?.map(({ id }) => id)
+    expect(ids()).toEqual([1, 2, 3, 4])
+    machine.completeWrites()
+    for (const peer of [2, 4]) machine.receive(peer, accepted(1, 2))
+    expect(ids()).toEqual([1, 2, 4])
+  })
+
+  /** Leads servers 2 and 3, whose data directories are not written down yet. */
+  function unrecorded(machine: Machine): Machine {
+    machine.send({ type: 'peerUp', peer: 2, nonce: 1, storeId: 'two' })
+    machine.receive(2, accepted(1, 1))
+    machine.advance(HEARTBEAT_MS)
+    expect(machine.configurations).toHaveLength(1)
+    machine.send({ type: 'peerUp', peer: 3, nonce: 1, storeId: 'three' })
+    for (const peer of [2, 3]) machine.receive(peer, accepted(1, 1))
+    machine.advance(HEARTBEAT_MS)
+    return machine
+  }
+  const plain = { configuration: { voters: [1, 2, 3], learners: [], members: [named(1), named(2), named(3)] } }
+
+  it('data directories are written down once those of all members were seen', () => {
+    const machine = unrecorded(serving({ ...plain, storeId: 'one' }))
+    const members = [named(1, 'one'), named(2, 'two'), named(3, 'three')]
+    expect(machine.configurations.at(-1)).toEqual({ index: 2, configuration: { ...plain.configuration, members } })
+    machine.completeWrites()
+    machine.receive(2, accepted(1, 2))
+    machine.advance(HEARTBEAT_MS)
+    expect(machine.configurations).toHaveLength(2)
+    expect(refusalOf(machine, { learners: [named(3, 'wiped')] })).toContain('another data directory (three, not wiped)')
+  })
+
+  it('also when this server saw them before it led', () => {
+    const machine = new Machine({ ...plain, storeId: 'one' })
+    for (const peer of [2, 3]) machine.send({ type: 'peerUp', peer, nonce: 1, storeId: `store ${peer}` })
+    machine.advanceUntil(() => machine.role === 'preCandidate')
+    for (const peer of [2, 3]) machine.receive(peer, { type: 'preVoteReply', term: 1, granted: true })
+    machine.completeWrites()
+    machine.receive(2, { type: 'requestVoteReply', term: 1, granted: true })
+    machine.completeWrites()
+    machine.receive(2, accepted(1, 1))
+    machine.advance(HEARTBEAT_MS)
+    expect(machine.configurations.at(-1)?.configuration.members?.map(({ storeId }) => storeId)).toEqual([
+      'one',
+      'store 2',
+      'store 3',
+    ])
+  })
+
+  it('not while leadership is handed over, nor by a server that has none itself', () => {
+    const leaving = serving({ ...plain, storeId: 'one' })
+    leaving.send({ type: 'transferLeadership', to: 2 })
+    expect(unrecorded(leaving).configurations).toHaveLength(1)
+    expect(unrecorded(serving(plain)).configurations).toHaveLength(1)
+  })
+
+  it('a member keeps its data directory through promotion, demotion and a move', () => {
+    const members = [named(1, 'one'), named(2, 'two'), { ...named(4, 'four'), promotable: true }]
+    const machine = serving({ configuration: { voters: [1, 2], learners: [4], members } })
+    machine.ask({ promote: [4], learners: [{ id: 2, address: '2:1' }], addresses: [{ id: 1, address: 'new:1' }] })
+    expect(machine.configurations.at(-1)?.configuration).toEqual({
+      voters: [1, 4],
+      votersOutgoing: [1, 2],
+      learners: [2],
+      members: [{ ...named(1, 'one'), address: 'new:1' }, named(2, 'two'), named(4, 'four')],
+    })
+  })
+})
