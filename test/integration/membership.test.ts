@@ -61,7 +61,19 @@ describe('servers that join', () => {
     await until(() => two.status().lastApplied >= revision, 'it has the write')
     expect(one.members()[1]).toMatchObject({ id: 2, role: 'readOnly', isLeader: false })
     expect(text(await two.client.get('key'))).toBe('value')
-    await one.changeMembership({ promote: [2] })
+    // It applies entries that its own disk does not hold yet, and answers for them only then.
+    let promoted = false
+    const promote = (): void => {
+      one.changeMembership({ promote: [2] }).then(
+        () => (promoted = true),
+        (error: unknown) => {
+          expect(error).toMatchObject({ code: 'REFUSED' })
+          setTimeout(promote, 20)
+        },
+      )
+    }
+    promote()
+    await until(() => promoted, 'the leader has heard of it')
     expect(votersOf(one)).toEqual([1, 2])
   })
 
