@@ -35,12 +35,22 @@ export class JoinAnswers {
     if (clusterId !== null && own !== undefined && clusterId !== own) {
       answer({ kind: 'refused', reason: `this is cluster ${own}, not ${clusterId}` })
     } else if (isSelf) this.#admit(member, isMember, answer)
-    else if (leader === undefined) answer({ kind: 'refused', reason: 'no leader is known; ask again' })
-    else answer({ kind: 'redirect', address: leader.address })
+    else if (leader !== undefined) answer({ kind: 'redirect', address: leader.address })
+    // Without a leader members help one another: perhaps only those who know of each other can elect one.
+    else if (isMember && this.#isMember(member)) this.#accept(answer)
+    else answer({ kind: 'refused', reason: 'no leader is known; ask again' })
   }
 
   get #members(): readonly Member[] {
     return latestConfiguration(this.#ports.context()).configuration.members ?? []
+  }
+
+  #isMember({ id, storeId }: Member): boolean {
+    return this.#members.some((known) => known.id === id && (known.storeId ?? storeId) === storeId)
+  }
+
+  #accept(answer: (answer: JoinAnswer) => void): void {
+    answer({ kind: 'accepted', clusterId: this.#ports.clusterId() ?? null, members: this.#members })
   }
 
   #admit(member: Member, isMember: boolean, answer: (answer: JoinAnswer) => void): void {
@@ -50,9 +60,7 @@ export class JoinAnswers {
       answer({ kind: 'refused', reason })
       return
     }
-    const accept = (): void => {
-      answer({ kind: 'accepted', clusterId: this.#ports.clusterId() ?? null, members: this.#members })
-    }
+    const accept = (): void => this.#accept(answer)
     if (known?.address === member.address || (known !== undefined && isMember)) {
       accept()
       return

@@ -15,7 +15,8 @@ const REDIRECTS_MAX = 3
 /**
  * A server that missed a change of the membership refuses its new peers as strangers, and if one of them leads, it would
  * never hear of the change. So when it has heard of no leader for two election timeouts it asks the members it does
- * know, who name the leader, who names the members of today. The log then tells the rest.
+ * know. They name the leader, who names the members of today, or without one the members that they know themselves. The
+ * log then tells the rest.
  */
 export class MemberLookup {
   readonly #ports: MemberLookupPorts
