@@ -20,7 +20,6 @@ const REDIRECTS_MAX = 3
  */
 export class MemberLookup {
   readonly #ports: MemberLookupPorts
-  #askedAt = -Infinity
   #isAsking = false
   #next = 0
 
@@ -30,10 +29,10 @@ export class MemberLookup {
 
   /** Now and then: a server that only listens has no election timeout that would bring a turn about. */
   review(now: number): void {
-    const { leadership, contact, settings } = this.#ports.context()
-    const isSilent = now - Math.max(contact.at, this.#askedAt) >= 2 * settings.electionTimeoutMs
+    const { leadership, leaderId, contact, settings } = this.#ports.context()
+    // Who campaigns in vain begins each wait anew: contact says nothing of how long there has been no leader.
+    const isSilent = leaderId === undefined || now - contact.at >= 2 * settings.electionTimeoutMs
     if (leadership !== undefined || this.#isAsking || !isSilent) return
-    this.#askedAt = now
     const others = this.#others
     const member = others[this.#next++ % Math.max(1, others.length)]
     if (member !== undefined) this.#ask(member.address, 0)

@@ -15,6 +15,9 @@ claimRun('an acknowledgement is counted after its machine crashed, in mem-first'
 // A member that had missed a change refused its new peer, without whom no quorum could elect a leader to tell it.
 claimRun('members that do not know each other find a leader through those who know both', { seed: 376_958_166 })
 
+// It looked for others only after a silence that its own vain campaigns kept interrupting.
+claimRun('a member that was left out and taken in again is found while it campaigns in vain', { seed: 377_087_588 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)
