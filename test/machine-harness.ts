@@ -502,6 +502,9 @@ export function led(setup: Setup = {}): Machine {
 
 export function preCandidate(setup: Setup = {}): Machine {
   const machine = follower(setup)
+  for (const { id, storeId } of setup.configuration?.members ?? []) {
+    if (storeId !== undefined) machine.send({ type: 'peerUp', peer: id, nonce: 1, storeId })
+  }
   machine.advanceUntil(() => machine.role === 'preCandidate')
   return machine
 }

@@ -61,10 +61,15 @@ export class MemberLookup {
     if (answer.kind === 'redirect' && redirects < REDIRECTS_MAX) this.#ask(answer.address, redirects + 1)
     if (answer.kind !== 'accepted') return
     const peers = new Map(this.#others.map((member) => [member.id, member]))
-    for (const member of answer.members) peers.set(member.id, member)
+    for (const member of answer.members) peers.set(member.id, withKnownStore(member, peers.get(member.id)))
     peers.delete(this.#ports.context().id)
     this.#ports.transport.setPeers([...peers.values()])
   }
+}
+
+/** Whoever answers may be one that was wiped, and know of no data directory: what is known of them here stands. */
+function withKnownStore(member: Member, known: Member | undefined): Member {
+  return member.storeId === undefined && known?.storeId !== undefined ? { ...member, storeId: known.storeId } : member
 }
 
 /**

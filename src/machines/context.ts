@@ -148,6 +148,12 @@ export function latestConfiguration({ configurations }: Pick<RaftContext, 'confi
   return configurations.at(-1)!
 }
 
+/** Whether a peer runs on the data directory that the configuration names, where it names one. */
+export function hasNamedStore(context: Pick<RaftContext, 'configurations' | 'identity'>, id: ServerId): boolean {
+  const named = configurationOf(context).members?.find((member) => member.id === id)?.storeId
+  return named === undefined || named === context.identity.storeIds.get(id)
+}
+
 /** The configuration as of `index`, which is no earlier than the boundary. */
 export function configurationAsOf(
   { configurations }: Pick<RaftContext, 'configurations'>,

@@ -1,4 +1,12 @@
-import { configurationOf, endOf, isHardStateDurable, respond, type Contact, type RaftContext } from './context.js'
+import {
+  configurationOf,
+  endOf,
+  hasNamedStore,
+  isHardStateDurable,
+  respond,
+  type Contact,
+  type RaftContext,
+} from './context.js'
 import { NO_EFFECTS } from './effects.js'
 import { isUpToDate, lastTerm } from './log.js'
 import type { Envelope, PreVote, RequestVote } from './messages.js'
@@ -74,9 +82,13 @@ export function preElectionResult(context: RaftContext): VoteResult {
   return voteResult(configurationOf(context), (id) => context.votes.get(id))
 }
 
-/** Counts one answer of a voter; a second one from the same server changes nothing. */
+/**
+ * Counts one answer of a voter; a second one from the same server changes nothing. Nor does one from another data
+ * directory than the configuration names: a server that was wiped has forgotten what it voted for and what it held.
+ */
 export function countVote(context: RaftContext, from: ServerId, granted: boolean): Partial<RaftContext> {
   if (context.votes.has(from) || !isVoter(configurationOf(context), from)) return { effects: NO_EFFECTS }
+  if (!hasNamedStore(context, from)) return { effects: NO_EFFECTS }
   return { votes: new Map(context.votes).set(from, granted), effects: NO_EFFECTS }
 }
 

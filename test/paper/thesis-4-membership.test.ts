@@ -4,6 +4,7 @@ import type { MembershipChange, Message } from '../../src/machines/messages.js'
 import {
   accepted,
   answersIn,
+  candidate,
   elected,
   entries,
   heartbeat,
@@ -250,5 +251,15 @@ describe('What a configuration says of its members', () => {
       learners: [2],
       members: [{ ...named(1, 'one'), address: 'new:1' }, named(2, 'two'), named(4, 'four')],
     })
+  })
+
+  it('a vote counts only from the data directory that the configuration names: a wiped one has forgotten its own', () => {
+    const members = [named(1, 'one'), named(2, 'two'), named(3, 'three')]
+    const machine = candidate({ configuration: { voters: [1, 2, 3], learners: [], members } })
+    machine.send({ type: 'peerUp', peer: 2, nonce: 2, storeId: 'another' })
+    machine.receive(2, { type: 'requestVoteReply', term: machine.term, granted: true })
+    expect(machine.role).toBe('candidate')
+    machine.receive(3, { type: 'requestVoteReply', term: machine.term, granted: true })
+    expect(machine.role).toBe('leader')
   })
 })

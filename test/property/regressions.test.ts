@@ -18,6 +18,12 @@ claimRun('members that do not know each other find a leader through those who kn
 // It looked for others only after a silence that its own vain campaigns kept interrupting.
 claimRun('a member that was left out and taken in again is found while it campaigns in vain', { seed: 377_087_588 })
 
+// A judge asked a server for its state that nobody had waited for.
+claimRun('a server that runs in spite of a damaged older snapshot catches up', { seed: 378_471_452 })
+
+// Asked for the members, a server that had been wiped named none of their data directories, and was taken for itself.
+claimRun('a wiped server elects nobody who lacks what it has forgotten', { seed: 379_431_265 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

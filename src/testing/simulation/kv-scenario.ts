@@ -109,18 +109,21 @@ export class KvScenario {
     this.nemesis.healAll()
     if (!this.cluster.advanceUntil(() => this.nemesis.isIdle, 2 * ANSWER_MS_MAX))
       throw new Violation('a healed cluster changes its membership', 'an operator waits for it in vain')
-    this.cluster.checkLiveness(2 * ANSWER_MS_MAX, this.nemesis.lost)
+    this.cluster.checkLiveness(2 * ANSWER_MS_MAX, this.nemesis.gone)
     this.#readEverything()
     // A call that was under way may have been committed meanwhile.
-    this.cluster.checkLiveness(2 * ANSWER_MS_MAX, this.nemesis.lost)
+    this.cluster.checkLiveness(2 * ANSWER_MS_MAX, this.nemesis.gone)
+    const { gone } = this.nemesis
     for (const { id, running } of this.cluster.members) {
+      if (gone.includes(id)) continue
       if (running?.stateMachine instanceof KeyValueStore) this.ledger.checkStore(`server ${id}`, running.stateMachine)
     }
     this.#verdict = judgeHistory(this.history, this.ledger, { leaseReads: this.#leaseReads })
   }
 
   #readEverything(): void {
-    const asked = this.cluster.members.filter(({ running }) => running !== undefined)
+    const { gone } = this.nemesis
+    const asked = this.cluster.members.filter(({ id, running }) => running !== undefined && !gone.includes(id))
     const reads = asked.flatMap(({ id }) =>
       [...this.#keys].map((key) => ({ id, key, client: this.#client(`last read of ${key} at ${id}`) })),
     )

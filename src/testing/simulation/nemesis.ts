@@ -83,6 +83,12 @@ export class Nemesis<Command, Result> {
     return [...new Set([...this.#damaged, ...this.#wiped, ...unsure])]
   }
 
+  /** Those of them of whom nothing can be asked: one that runs in spite of a damaged snapshot has to catch up. */
+  get gone(): readonly ServerId[] {
+    const isDown = (id: ServerId): boolean => this.#cluster.server(id).running === undefined
+    return this.lost.filter((id) => this.#damaged.has(id) || this.#wiped.has(id) || isDown(id))
+  }
+
   /** Whether all that an operator has begun is done. */
   get isIdle(): boolean {
     return this.#operator.isIdle
