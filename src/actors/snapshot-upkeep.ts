@@ -136,8 +136,11 @@ export class SnapshotUpkeep {
       const next = this.#restoreNext
       if (this.#isStopped) return
       if (error !== undefined || stored === undefined) this.#restoreOlder(id, error ?? gone(id))
-      else if (next !== undefined && next !== id) this.#restoreLatest(next)
-      else this.#restored(stored)
+      else {
+        // Also when another one follows: what may be read is the state of this one by now.
+        this.#restored(stored)
+        if (next !== undefined && next !== id) this.restore({ id: next })
+      }
     })
   }
 

@@ -24,6 +24,9 @@ claimRun('a server that runs in spite of a damaged older snapshot catches up', {
 // Asked for the members, a server that had been wiped named none of their data directories, and was taken for itself.
 claimRun('a wiped server elects nobody who lacks what it has forgotten', { seed: 379_431_265 })
 
+// A snapshot that another one followed at once became the state, and was not said to be applied.
+claimRun('a server knows what it has applied between two snapshots that it restores', { seed: 380_392_432 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)
