@@ -1,29 +1,11 @@
 import { BehaviorSubject, distinctUntilChanged, type Observable } from 'rxjs'
+import type { ClusterMember, Membership } from './client/cluster-view.js'
 import { ActorumError } from './errors.js'
 import { latestConfiguration, type RaftContext } from './machines/context.js'
 import type { MembershipChange } from './machines/messages.js'
 import { isJoint } from './machines/quorum.js'
-import { type Configuration, type LogIndex, type Member, SERVER_ID_MAX, type ServerId } from './machines/types.js'
+import { type Configuration, type Member, SERVER_ID_MAX, type ServerId } from './machines/types.js'
 import { parseAddress } from './options.js'
-
-/** A member of the cluster and what it may do. */
-export interface ClusterMember {
-  readonly id: ServerId
-  readonly address: string
-  /** `promotable`: a learner that the leader makes a voter once it has caught up; `readOnly`: one that stays a learner. */
-  readonly role: 'voter' | 'promotable' | 'readOnly'
-  readonly isLeader: boolean
-}
-
-/** Who belongs to the cluster, and since which entry of the log. */
-export interface Membership {
-  readonly voters: readonly ServerId[]
-  readonly learners: readonly ServerId[]
-  /** As far as this server knows. */
-  readonly leaderId: ServerId | undefined
-  /** Log index of the configuration. */
-  readonly index: LogIndex
-}
 
 /** Who leads, as far as this server knows. */
 export interface Leadership {

@@ -9,7 +9,7 @@ import type { RaftSettings } from './machines/context.js'
 import { Joining, type Joinable } from './engine-join.js'
 import { peersOf } from './machines/quorum.js'
 import type { Configuration, Member } from './machines/types.js'
-import type { ResolvedOptions } from './options.js'
+import { commandBytesMax, type ResolvedOptions } from './options.js'
 import { FileLogStore } from './storage/file-log-store.js'
 import { refuseOtherKind } from './storage/file-or-level.js'
 import { FileSnapshotStore } from './storage/file-snapshot-store.js'
@@ -129,9 +129,9 @@ function makeTransport(options: ResolvedOptions): Transport {
 
 /** One AppendEntries, or the one run in it that is longer than that. */
 function frameBytesMax(options: ResolvedOptions): number {
-  const { appendBytesMax, runBytesMax, keyBytesMax, valueBytesMax, snapshotChunkBytes } = options
+  const { appendBytesMax, runBytesMax, snapshotChunkBytes } = options
   const headerBytes = 1024 * 1024
-  return 2 * appendBytesMax + snapshotChunkBytes + Math.max(runBytesMax, keyBytesMax + 2 * valueBytesMax) + headerBytes
+  return 2 * appendBytesMax + snapshotChunkBytes + Math.max(runBytesMax, commandBytesMax(options)) + headerBytes
 }
 
 export function snapshottingFrom(options: ResolvedOptions): SnapshotPolicyOptions & Partial<SnapshotActorOptions> {

@@ -5,15 +5,14 @@ import { Health, type HealthReport } from './actors/health.js'
 import { RaftServer } from './actors/raft-server.js'
 import { watch } from './client/calls.js'
 import type { ClientApi } from './client/client-api.js'
+import type { ClusterMember, ClusterSource, Membership } from './client/cluster-view.js'
 import { EmbeddedClient } from './client/embedded-client.js'
 import { checkTarget, writeBackup, type Backup, type BackupStream } from './engine-backup.js'
 import {
   ClusterFeed,
   membersOf,
   validateChange,
-  type ClusterMember,
   type Leadership,
-  type Membership,
   type MembershipChangeRequest,
 } from './engine-membership.js'
 import { openEngineParts, snapshottingFrom, type EngineParts } from './engine-parts.js'
@@ -23,6 +22,7 @@ import type { raftMachine } from './machines/raft.machine.js'
 import type { Member } from './machines/types.js'
 import {
   callDefaults,
+  commandBytesMax,
   validateCallOptions,
   validateOptions,
   type CallOptions,
@@ -75,6 +75,7 @@ export class EmbeddedEngine {
   #isStopped = false
   #stopping: Promise<void> | undefined
 
+  readonly #client: EmbeddedClient
   readonly #feed: ClusterFeed
   readonly #health: Health
 
@@ -82,7 +83,8 @@ export class EmbeddedEngine {
     this.#options = options
     this.#parts = parts
     const { store, snapshots, transport, recovered, nonce, proposedClusterId, settings } = parts
-    const keyValues = new KeyValueStore()
+    const { historyEntriesMax, historyBytesMax, historyAgeMsMax } = options
+    const keyValues = new KeyValueStore({ historyEntriesMax, historyBytesMax, historyAgeMsMax })
     const ports = { transport, store, snapshots, stateMachine: keyValues, clock: realClock, random: realRandom }
     this.#server = new RaftServer(
       ports,
@@ -90,7 +92,7 @@ export class EmbeddedEngine {
         id: options.id,
         address: options.listen ?? '',
         settings,
-        limits: options,
+        limits: { ...options, commandBytesMax: commandBytesMax(options) },
         snapshotting: snapshottingFrom(options),
         recovered,
         nonce,
@@ -106,7 +108,11 @@ export class EmbeddedEngine {
     this.#feed = new ClusterFeed(this.#server.context)
     const notice = (message: string): void => options.log({ level: 'warn', message })
     this.#health = new Health({ server: this.#server, clock: realClock, notice }, options)
-    this.client = new EmbeddedClient(this.#server, keyValues, realClock, options, this.#assertOpen)
+    this.#client = new EmbeddedClient(
+      { server: this.#server, keyValues, clock: realClock, cluster: this.#cluster(), assertOpen: this.#assertOpen },
+      options,
+    )
+    this.client = this.#client
     const { role } = this.#server
     this.roleActor = {
       getSnapshot: () => role.getSnapshot(),
@@ -206,6 +212,14 @@ export class EmbeddedEngine {
   /** The members as this server knows them, in order of their ids. */
   members(): readonly ClusterMember[] {
     return membersOf(this.#server.context)
+  }
+
+  #cluster(): ClusterSource {
+    return {
+      members: () => this.members(),
+      leaderId: () => this.leaderId,
+      membership$: () => this.watchMembership(),
+    }
   }
 
   /** Who belongs to the cluster and who leads it: now, and whenever that changes. Completes when the engine stops. */
@@ -321,6 +335,7 @@ export class EmbeddedEngine {
   }
 
   async #stop(): Promise<void> {
+    this.#client.closeWith(stopped())
     if (this.#failure === undefined && this.isLeader) await this.#handOver()
     this.#server.stop()
     this.#isStopped = true
@@ -346,19 +361,24 @@ export class EmbeddedEngine {
 
   readonly #assertOpen = (): void => {
     if (this.#failure !== undefined) throw this.#failure
-    if (this.#stopping !== undefined) throw new ActorumError('STOPPED', 'this engine was stopped; start another one')
+    if (this.#stopping !== undefined) throw stopped()
   }
 
   readonly #fail = (error: ActorumError): void => {
     this.#failure = error
     this.#health.failed(error)
     this.#feed.complete()
+    this.#client.closeWith(error)
     this.#options.log({ level: 'error', message: `server ${this.id} stopped: ${error.message}` })
     // Nobody may wait for it, so an error here has nowhere else to go.
     this.#stopping ??= this.#parts.close().catch((cause: unknown) => {
       this.#options.log({ level: 'error', message: `server ${this.id} did not close cleanly: ${String(cause)}` })
     })
   }
+}
+
+function stopped(): ActorumError {
+  return new ActorumError('STOPPED', 'this engine was stopped; start another one')
 }
 
 function notTaken(): ActorumError {

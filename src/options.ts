@@ -67,6 +67,17 @@ export interface EngineOptions {
   readonly keyBytesMax?: number | undefined
   /** Longest value. 1 to 64 MiB, default 1 MiB. The same on all servers. */
   readonly valueBytesMax?: number | undefined
+  /**
+   * Longest command, such as a transaction; one on a single key may always be as long as `keyBytesMax` and
+   * `valueBytesMax` allow. 1 KiB to 128 MiB, default 4 MiB. The same on all servers.
+   */
+  readonly requestBytesMax?: number | undefined
+  /** Past changes of keys that can still be read and watched from here. 0 to 10,000,000, default 100,000. */
+  readonly historyEntriesMax?: number | undefined
+  /** Bytes of their keys and values. 0 to 4 GiB − 1, default 32 MiB. */
+  readonly historyBytesMax?: number | undefined
+  /** How long they are kept, in milliseconds of cluster time. 0 to 2^53 − 1, default 600,000. */
+  readonly historyAgeMsMax?: number | undefined
   /** Proposals of this server's clients without an outcome; more are BUSY. 1 to 10,000,000, default 100,000. */
   readonly pendingProposalsMax?: number | undefined
   /** Bytes of those proposals; more are BUSY. 1 KiB to 4 GiB − 1, default 64 MiB. */
@@ -160,8 +171,10 @@ const UINT32_MAX = 0xffff_ffff
 const TIMER_MS_MAX = 0x7fff_ffff
 const COUNT_MAX = 10_000_000
 const MEMBERS_MAX = 64
-/** More than a command, its entry and its run need beside keys and values. */
-const COMMAND_OVERHEAD_BYTES = 256
+/** More than a command on one key needs beside key and values. */
+const COMMAND_OVERHEAD_BYTES = 64
+/** More than an entry and its run need beside the command. */
+const RUN_OVERHEAD_BYTES = 192
 
 /** An option's default, and what it must be as far as a given value is not. */
 interface Rule<Value> {
@@ -202,6 +215,10 @@ const RULES: { readonly [Name in keyof EngineOptions]-?: Rule<EngineOptions[Name
   forwardToLeader: must(true, 'true or false', (value) => typeof value === 'boolean'),
   keyBytesMax: integer(64 * KIB, 1, MIB),
   valueBytesMax: integer(MIB, 1, 64 * MIB),
+  requestBytesMax: integer(4 * MIB, KIB, 128 * MIB),
+  historyEntriesMax: integer(100_000, 0, COUNT_MAX),
+  historyBytesMax: integer(32 * MIB, 0, UINT32_MAX),
+  historyAgeMsMax: integer(600_000, 0, Number.MAX_SAFE_INTEGER),
   pendingProposalsMax: integer(100_000, 1, COUNT_MAX),
   pendingBytesMax: integer(64 * MIB, KIB, UINT32_MAX),
   pendingReadsMax: integer(100_000, 1, COUNT_MAX),
@@ -259,7 +276,7 @@ export function validateOptions(input: EngineOptions): ResolvedOptions {
 
 /** What no option can tell by itself. */
 function checkTogether(options: ResolvedOptions): void {
-  const { id, members, electionTimeoutMs, keyBytesMax, valueBytesMax } = options
+  const { id, members, electionTimeoutMs } = options
   if (!members.some((member) => member.id === id)) {
     throw invalid(`the option members is ${shown(members)}; it must name this server, whose id is ${id}`)
   }
@@ -273,13 +290,20 @@ function checkTogether(options: ResolvedOptions): void {
   }
   atMost(options, 'heartbeatIntervalMs', Math.floor(electionTimeoutMs / 3), 'a third of electionTimeoutMs')
   atMost(options, 'reconnectDelayMsMin', options.reconnectDelayMsMax, 'reconnectDelayMsMax')
-  // A compare-and-swap carries two values.
-  const command = keyBytesMax + 2 * valueBytesMax + COMMAND_OVERHEAD_BYTES
+  const run = commandBytesMax(options) + RUN_OVERHEAD_BYTES
   for (const name of ['pendingBytesMax', 'uncommittedBytesMax', 'outboxBytesMax'] as const) {
-    if (options[name] >= command) continue
-    const reason = 'the longest command that keyBytesMax and valueBytesMax allow'
-    throw invalid(`the option ${name} is ${options[name]}; it must be at least ${command}, for ${reason}`)
+    if (options[name] >= run) continue
+    const reason = 'the longest command that requestBytesMax, keyBytesMax and valueBytesMax allow'
+    throw invalid(`the option ${name} is ${options[name]}; it must be at least ${run}, for ${reason}`)
   }
+}
+
+/** Bytes of the longest command. A compare-and-swap carries two values. */
+export function commandBytesMax(
+  options: Pick<ResolvedOptions, 'requestBytesMax' | 'keyBytesMax' | 'valueBytesMax'>,
+): number {
+  const { requestBytesMax, keyBytesMax, valueBytesMax } = options
+  return Math.max(requestBytesMax, keyBytesMax + 2 * valueBytesMax + COMMAND_OVERHEAD_BYTES)
 }
 
 function atMost(
@@ -454,12 +478,13 @@ function freshnessOf(options: ReadOptions): Pick<ResolvedCallOptions, 'maxStalen
   return { maxStalenessMs, minRevision }
 }
 
-function isSignal(value: unknown): boolean {
+/** Whether it can be listened to as an AbortSignal can. */
+export function isSignal(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
 }
 
-/** Holds when `input` is an object with no other names than these. */
-function checkNames(
+/** Holds when `input` is an object with no other names than these. Throws INVALID_ARGUMENT. */
+export function checkNames(
   input: unknown,
   what: string,
   names: readonly string[],
@@ -498,7 +523,7 @@ function editDistance(from: string, to: string): number {
 }
 
 /** A value as an error shows it: short, whatever it is. */
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'string' || (typeof value === 'object' && value !== null)) return shownAsJson(value)
   return String(value)

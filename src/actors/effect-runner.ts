@@ -1,7 +1,7 @@
 import { ActorumError } from '../errors.js'
 import type { Answer, Commit, Effect, EntriesRequest, Persist, SnapshotWork } from '../machines/effects.js'
 import type { EntryRun } from '../machines/entry-run.js'
-import type { LocalEvent, Persisted } from '../machines/events.js'
+import type { Instant, LocalEvent, Persisted } from '../machines/events.js'
 import { unreachable } from '../machines/invariant.js'
 import type { Envelope } from '../machines/messages.js'
 import type { Boundary, HardState, LogIndex } from '../machines/types.js'
@@ -161,17 +161,17 @@ export function mergeSteps(steps: readonly Persist[], writtenIndex: LogIndex, cl
     lastIndex = step.lastIndex
     truncations = step.truncations
   }
-  const write: LogWrite = {
-    runs,
-    ...(hardState === undefined ? {} : { hardState }),
-    ...(truncateFrom === undefined ? {} : { truncateFrom }),
-    ...(boundary === undefined ? {} : { boundary }),
-    ...(clusterId === undefined ? {} : { clusterId }),
-  }
+  const write: LogWrite = { runs, hardState, truncateFrom, boundary, clusterId }
   return { write, messages, hardState, lastIndex, truncations }
 }
 
 function isEmpty({ runs, hardState, truncateFrom, boundary, clusterId }: LogWrite): boolean {
   const isLogKept = runs.length === 0 && truncateFrom === undefined && boundary === undefined
   return isLogKept && hardState === undefined && clusterId === undefined
+}
+
+/** The completion as an event. Written out: a spread of two objects takes V8's slow path. */
+export function persistedAt(event: Persisted, { now, wallTime }: Instant): Persisted & Instant {
+  const { type, hardState, index, truncations, lastApplied } = event
+  return { type, hardState, index, truncations, lastApplied, now, wallTime }
 }

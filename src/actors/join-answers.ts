@@ -10,6 +10,7 @@ export interface JoinAnswersPorts {
   readonly clusterId: () => string | undefined
   readonly leader: () => LeaderView
   readonly changeMembership: (change: MembershipChange, request: ChangeRequest) => void
+  readonly isStopped: () => boolean
   readonly now: () => number
 }
 
@@ -29,6 +30,7 @@ export class JoinAnswers {
   }
 
   answer({ member, clusterId, isMember = false }: JoinRequest, answer: (answer: JoinAnswer) => void): void {
+    if (this.#ports.isStopped()) return answer({ kind: 'refused', reason: 'this server was stopped' })
     const own = this.#ports.clusterId()
     const { leaderId, isSelf } = this.#ports.leader()
     const leader = this.#members.find(({ id }) => id === leaderId)

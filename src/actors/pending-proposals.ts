@@ -15,6 +15,8 @@ export interface LeaderView {
 
 export interface ProposalLimits {
   readonly runBytesMax: number
+  /** Longer commands are TOO_LARGE. Default: none is. */
+  readonly commandBytesMax?: number | undefined
   readonly pendingProposalsMax: number
   readonly pendingBytesMax: number
   readonly forwardToLeader: boolean
@@ -68,10 +70,11 @@ export class PendingProposals<Command, Result> {
     return Math.max(this.#count / pendingProposalsMax, this.#byteLength / pendingBytesMax)
   }
 
-  /** Takes a proposal, or refuses it with BUSY. The command's bytes are copied here. */
+  /** Takes a proposal, or refuses it with BUSY or TOO_LARGE. The command's bytes are copied here. */
   add(command: Command, request: ProposalRequest<Result>): void {
-    const { pendingProposalsMax, pendingBytesMax, runBytesMax } = this.#limits
+    const { pendingProposalsMax, pendingBytesMax, runBytesMax, commandBytesMax = Infinity } = this.#limits
     const size = this.#codec.sizeOf(command)
+    if (size > commandBytesMax) throw tooLarge(size, commandBytesMax)
     const entryBytes = ENTRY_HEADER_BYTES + size
     if (this.#count >= pendingProposalsMax || this.#byteLength + entryBytes > pendingBytesMax) {
       const load = `${this.#count} proposals of ${this.#byteLength} bytes wait for their outcome`
@@ -312,6 +315,11 @@ export function notLeader(leaderId: ServerId | undefined): ActorumError {
     `this server does not lead, server ${leaderId} does; nothing was proposed or read: ask it`,
     { leaderId },
   )
+}
+
+function tooLarge(size: number, commandBytesMax: number): ActorumError {
+  const text = `the command has ${size} bytes and was not proposed; at most ${commandBytesMax} are allowed`
+  return new ActorumError('TOO_LARGE', `${text}: split it, or raise requestBytesMax on all servers`)
 }
 
 export function aborted(reason: unknown): ActorumError {

@@ -1,33 +1,37 @@
-import { createActor, type Actor } from 'xstate'
+import type { Actor } from 'xstate'
 import { ActorumError } from '../errors.js'
 import type { RaftContext } from '../machines/context.js'
 import type { Answer, Effect } from '../machines/effects.js'
 import type { EntryRun } from '../machines/entry-run.js'
-import type { LocalEvent, MessageEvent, Instant, RaftEvent } from '../machines/events.js'
+import type { Instant, LocalEvent, MessageEvent, RaftEvent } from '../machines/events.js'
 import { unreachable } from '../machines/invariant.js'
 import { holdsLease } from '../machines/leadership.js'
 import { termAt } from '../machines/log.js'
-import { raftMachine } from '../machines/raft.machine.js'
+import type { swiftRaftMachine } from '../machines/shortcuts.js'
 import { step } from '../machines/step.js'
 import type { MembershipChange } from '../machines/messages.js'
 import type { LogIndex, ServerId } from '../machines/types.js'
 import type { Callback, StoredSnapshot } from '../storage/ports.js'
 import { refuse } from '../storage/record-disk.js'
 import type { TransportHandler } from '../transport/ports.js'
+import { versionOf } from '../transport/protocol-versions.js'
 import { ApplyActor } from './apply-actor.js'
+import { Expiries } from './expiries.js'
 import { toActorumError } from './failure.js'
 import type { RaftServerHandler, RaftServerOptions, RaftServerPorts } from './raft-server-ports.js'
-import { EffectRunner, type MergedWrite } from './effect-runner.js'
+import { EffectRunner, persistedAt, type MergedWrite } from './effect-runner.js'
 import { EventLoop, type LoopInput } from './event-loop.js'
 import type { ServerLoad } from './health.js'
 import { JoinAnswers } from './join-answers.js'
-import { isNews } from './urgency.js'
+import { transportInbox } from './transport-inbox.js'
 import { LoopClock } from './loop-clock.js'
+import { MemberVersions } from './member-versions.js'
 import { MemberLookup, peersOf } from './member-lookup.js'
 import { PendingChanges, type ChangeRequest } from './pending-changes.js'
 import { PendingProposals, type LeaderView } from './pending-proposals.js'
 import { PendingReads, type ReadRequest } from './pending-reads.js'
 import type { ProposalRequest } from './proposal-batch.js'
+import { createRoleActor } from './role-actor.js'
 import { SnapshotUpkeep } from './snapshot-upkeep.js'
 import { Waiters, type Waiter } from './waiters.js'
 
@@ -40,7 +44,7 @@ const SWEEP_MS = 25
  */
 export class RaftServer<Command, Result> {
   readonly id: ServerId
-  readonly role: Actor<typeof raftMachine>
+  readonly role: Actor<typeof swiftRaftMachine>
   readonly #ports: RaftServerPorts<Command, Result>
   readonly #options: RaftServerOptions
   readonly #handler: RaftServerHandler
@@ -52,9 +56,13 @@ export class RaftServer<Command, Result> {
   readonly #reads: PendingReads
   readonly #changes: PendingChanges
   readonly #joins: JoinAnswers
+  readonly #expiries: Expiries<Command>
   readonly #snapshots: SnapshotUpkeep
   readonly #lookup: MemberLookup
   readonly #waiters = new Waiters()
+  readonly #versions = new MemberVersions()
+  /** For the transport. */
+  readonly transportHandler: TransportHandler
   #effects: Effect[] = []
   #machineError: unknown
   #leader: LeaderView = { leaderId: undefined, term: 0, isSelf: false }
@@ -88,6 +96,7 @@ export class RaftServer<Command, Result> {
       clusterId,
       leader: () => this.#leader,
       changeMembership: (change, request) => this.changeMembership(change, request),
+      isStopped: () => this.isStopped,
       now: () => clock.now(),
     })
     this.#applier = new ApplyActor(
@@ -102,6 +111,15 @@ export class RaftServer<Command, Result> {
       },
       { index: 0, term: 0, checksum: 0, clusterTime: 0 },
     )
+    this.#expiries = new Expiries({
+      stateMachine,
+      timers: this.#timers,
+      context: () => this.context,
+      lastApplied: () => this.#applier.lastApplied,
+      propose: (batch, instant) => this.#send({ ...instant, type: 'proposals', batches: [batch] }),
+      nonce,
+      retryMs: limits.retryMs,
+    })
     this.#snapshots = new SnapshotUpkeep(
       {
         transport,
@@ -119,8 +137,20 @@ export class RaftServer<Command, Result> {
       },
       options.snapshotting,
     )
+    this.transportHandler = this.#createInbox()
     this.#runner = this.#createRunner(recovered.lastIndex)
     this.role = this.#createRole(random.uint32())
+  }
+
+  #createInbox(): TransportHandler {
+    return transportInbox({
+      loop: this.#loop,
+      versions: this.#versions,
+      context: () => this.context,
+      peerDown: (peer) => this.#snapshots.stopStream(peer),
+      joinAsked: (request, answer) => this.#joins.answer(request, answer),
+      notice: (text) => this.#handler.notice(text),
+    })
   }
 
   #createRunner(lastIndex: LogIndex): EffectRunner {
@@ -150,27 +180,10 @@ export class RaftServer<Command, Result> {
     )
   }
 
-  #createRole(seed: number): Actor<typeof raftMachine> {
-    const { clock } = this.#ports
-    const { id, settings, recovered, proposedClusterId } = this.#options
-    const { boundary, lastIndex, lastChecksum, lastClusterTime, termStarts, configurations, hardState } = recovered
-    const role = createActor(raftMachine, {
-      id: `raft-${id}`,
-      clock: this.#timers,
-      input: {
-        id,
-        settings,
-        seed,
-        now: clock.now(),
-        wallTime: clock.wallTime(),
-        hardState,
-        log: { boundary, lastIndex, lastChecksum, lastClusterTime, termStarts },
-        configurations,
-        commitIndex: this.#ports.snapshots.stored[0]?.id.index ?? 0,
-        clusterId: recovered.clusterId ?? proposedClusterId,
-        storeId: recovered.storeId,
-      },
-    })
+  #createRole(seed: number): Actor<typeof swiftRaftMachine> {
+    const { clock, snapshots } = this.#ports
+    const snapshotIndex = snapshots.stored[0]?.id.index ?? 0
+    const role = createRoleActor({ options: this.#options, clock, timers: this.#timers, snapshotIndex, seed })
     // Listeners that throw are swallowed by XState, so this one only collects.
     role.on('*', (effect) => void this.#effects.push(effect))
     role.subscribe({ error: (error) => (this.#machineError = error) })
@@ -189,26 +202,6 @@ export class RaftServer<Command, Result> {
     } catch (error) {
       this.#fail(error)
     }
-  }
-
-  /** What the transport tells, on its way into the loop. */
-  readonly transportHandler: TransportHandler = {
-    message: (from, message) => {
-      const inbox = isNews(this.context, from, message) ? this.#loop.messages : this.#loop.unhurried
-      inbox.next({ type: 'message', from, message })
-    },
-    peerUp: (peer, nonce, storeId) =>
-      this.#loop.messages.next({ type: 'event', event: { type: 'peerUp', peer, nonce, storeId } }),
-    peerDown: (peer) => {
-      this.#snapshots.stopStream(peer)
-      this.#loop.messages.next({ type: 'event', event: { type: 'peerDown', peer } })
-    },
-    joinAsked: (request, answer) => {
-      if (this.#stopped === undefined) this.#joins.answer(request, answer)
-      else answer({ kind: 'refused', reason: 'this server was stopped' })
-    },
-    peerDropped: (peer) => this.#loop.messages.next({ type: 'event', event: { type: 'peerDropped', peer } }),
-    notice: (text) => this.#handler.notice(text),
   }
 
   get isStopped(): boolean {
@@ -260,9 +253,10 @@ export class RaftServer<Command, Result> {
     return this.#stopped === undefined && leaderId !== undefined && termAt(log, commitIndex) === hardState.term
   }
 
-  /** Proposes a command. Throws BUSY or STOPPED, in which case the request is never called. */
+  /** Proposes a command. Throws BUSY, REFUSED or STOPPED, in which case the request is never called. */
   propose(command: Command, request: ProposalRequest<Result>): void {
     this.#assertRunning()
+    this.#versions.assertKnown(this.#ports.stateMachine.commands.versionOf?.(command), this.context)
     this.#proposals.add(command, request)
     this.#wake()
   }
@@ -327,6 +321,7 @@ export class RaftServer<Command, Result> {
   /** Asks the leader for another membership. Throws STOPPED and the like. */
   changeMembership(change: MembershipChange, request: ChangeRequest): void {
     this.#assertRunning()
+    this.#versions.assertLeaderKnows('changes of the membership', versionOf('changeMembership'), this.context)
     this.#changes.add(change, request)
     this.#wake()
   }
@@ -352,6 +347,7 @@ export class RaftServer<Command, Result> {
     this.#loop.stop()
     this.role.stop()
     this.#snapshots.stop()
+    this.#expiries.stop()
     this.#changes.rejectEverything(error)
     this.#proposals.rejectEverything(error)
     this.#reads.rejectEverything(error)
@@ -405,14 +401,17 @@ export class RaftServer<Command, Result> {
     switch (input.type) {
       case 'message': {
         const { from, message } = input
-        this.#send({ ...instant, type: message.type, from, message } as RaftEvent & MessageEvent)
+        const { now, wallTime } = instant
+        this.#send({ type: message.type, from, message, now, wallTime } as RaftEvent & MessageEvent)
         return
       }
       case 'event':
-        this.#send({ ...input.event, ...instant })
+        this.#send(
+          input.event.type === 'persisted' ? persistedAt(input.event, instant) : { ...input.event, ...instant },
+        )
         return
       case 'written':
-        this.#send({ ...this.#runner.complete(input.write, this.#applier.releasedIndex), ...instant })
+        this.#send(persistedAt(this.#runner.complete(input.write, this.#applier.releasedIndex), instant))
         return
       case 'expiry':
         if (input.timer.isCleared) return
@@ -475,6 +474,7 @@ export class RaftServer<Command, Result> {
     const mayPropose = !this.#leader.isSelf || !this.#runner.isWriting
     const batches = mayPropose ? this.#proposals.drain(this.#leader, instant.now) : []
     if (batches.length > 0) this.#send({ ...instant, type: 'proposals', batches })
+    if (mayPropose) this.#expiries.review(instant)
     for (const event of this.#changes.drain(this.#leader)) this.#send({ ...instant, ...event })
     const requests = this.#reads.drain(this.#leader, instant.now)
     if (requests.length > 0) this.#send({ ...instant, type: 'reads', requests })

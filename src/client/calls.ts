@@ -1,8 +1,8 @@
 import type { ReadRequest } from '../actors/pending-reads.js'
-import type { ProposalRequest } from '../actors/proposal-batch.js'
 import type { RaftServer } from '../actors/raft-server.js'
 import { ActorumError } from '../errors.js'
 import type { Clock } from '../machines/time-and-chance.js'
+import type { LogIndex } from '../machines/types.js'
 import {
   callDefaults,
   validateCallOptions,
@@ -13,6 +13,7 @@ import {
   type ResolvedCallOptions,
   type ResolvedOptions,
 } from '../options.js'
+import { asItIs, WaitingProposal } from './waiting-proposal.js'
 import { WaitingRead } from './waiting-read.js'
 
 export type CallDefaults = Pick<ResolvedOptions, 'requestTimeoutMs' | 'linearizableReads'>
@@ -46,19 +47,19 @@ export class Calls<Command, Result> {
     resolve: (result: Result) => void,
     reject: (error: Error) => void,
   ): void {
+    this.submit(new WaitingProposal({ resolve, reject }, asItIs), command, options)
+  }
+
+  /** As `propose`, with a request that knows its caller. */
+  submit<Answer>(request: WaitingProposal<Result, Answer>, command: Command, options: CallOptions | undefined): void {
     const { signal, timeoutMs } = validateCallOptions(options, this.#defaults)
-    const deadline = this.#clock.now() + timeoutMs
+    request.deadline = this.#clock.now() + timeoutMs
     if (signal === undefined) {
-      this.#server.propose(command, { resolve, reject, deadline, isSettled: false })
+      this.#server.propose(command, request)
       return
     }
     const release = watch(signal, (reason) => this.#server.abandonProposal(request, reason))
-    const request: ProposalRequest<Result> = {
-      resolve: after(release, resolve),
-      reject: after(release, reject),
-      deadline,
-      isSettled: false,
-    }
+    request.release = release
     orRelease(release, () => this.#server.propose(command, request))
   }
 
@@ -101,6 +102,39 @@ export class Calls<Command, Result> {
     const resolved = this.readOptions(options, 'linearizable')
     if (this.mayReadNow(resolved)) resolve(read())
     else this.readLater(read, undefined, resolved, resolve, reject)
+  }
+
+  /**
+   * `read` looks once this server has applied `index`, at what was so then: the same whoever leads, so that nobody is
+   * asked.
+   */
+  readAt<Value>(
+    read: () => Value,
+    index: LogIndex,
+    options: ReadOptions | undefined,
+    resolve: (value: Value) => void,
+    reject: (error: Error) => void,
+  ): void {
+    const resolved = this.readOptions(options, 'linearizable')
+    const minRevision = Math.max(index, resolved.minRevision)
+    if (this.#server.lastApplied >= minRevision) resolve(read())
+    else {
+      const patient = { ...resolved, consistency: 'eventual', maxStalenessMs: Infinity, minRevision } as const
+      this.readLater(read, undefined, patient, resolve, reject)
+    }
+  }
+
+  /** Resolves once a quorum has confirmed that there is a leader, whatever the options say of leases. */
+  confirm(options: CallOptions | undefined, resolve: () => void, reject: (error: Error) => void): void {
+    const { signal, timeoutMs } = validateCallOptions(options, this.#defaults)
+    const nothing = (): void => undefined
+    if (signal === undefined) {
+      this.#server.read(new WaitingRead(nothing, undefined, timeoutMs, resolve, reject), false)
+      return
+    }
+    const release = watch(signal, (reason) => this.#server.abandonRead(request, reason))
+    const request = new WaitingRead(nothing, undefined, timeoutMs, after(release, resolve), after(release, reject))
+    orRelease(release, () => this.#server.read(request, false))
   }
 
   /** Reads what `read` finds for `key` once a leader has given its word. The options are what `readOptions` came to. */

@@ -1,5 +1,5 @@
-import { endOf, respond, type ConfigurationAt, type Contact, type RaftContext } from './context.js'
-import { NO_EFFECTS, type Commit, type Persist, type PendingEffects } from './effects.js'
+import { amended, endOf, respond, type ConfigurationAt, type Contact, type RaftContext } from './context.js'
+import { effectsWith, NO_EFFECTS, type Commit, type Persist, type PendingEffects } from './effects.js'
 import { configurationOf, type EntryRun } from './entry-run.js'
 import { append, replaceFrom, runsBetween, splitsRun, termAt, trimTail, type Log } from './log.js'
 import type { AppendEntries, Envelope, Heartbeat } from './messages.js'
@@ -28,7 +28,7 @@ export function acceptEntries(
   const fresh = runs.slice(countMatching(log, runs))
   const fault = faultOf(context, fresh)
   if (fault !== undefined) return { ...heard, effects: { ...NO_EFFECTS, notices: [`from server ${from}: ${fault}`] } }
-  const next = { ...context, ...heard, ...withRuns(context, fresh) }
+  const next = amended(withRuns(context, fresh), heard)
   const matchIndex = runs.at(-1)?.lastIndex ?? prevLogIndex
   return commitAndReply(next, from, message, matchIndex, fresh, log)
 }
@@ -59,20 +59,21 @@ function faultOf({ log, commitIndex, contact }: RaftContext, fresh: readonly Ent
   return undefined
 }
 
-function withRuns(context: RaftContext, fresh: readonly EntryRun[]): Partial<RaftContext> {
+function withRuns(context: RaftContext, fresh: readonly EntryRun[]): RaftContext {
   const first = fresh[0]
-  if (first === undefined) return {}
+  if (first === undefined) return context
   const { log, durable } = context
   if (first.firstIndex > log.lastIndex) {
-    return { log: append(log, fresh), configurations: withConfigurations(context.configurations, fresh) }
+    const configurations = withConfigurations(context.configurations, fresh)
+    return amended(context, { log: append(log, fresh), configurations })
   }
   // §5.3: a conflicting entry and all that follow it go; what was durable of them counts no more.
   const kept = context.configurations.filter(({ index }) => index < first.firstIndex)
-  return {
+  return amended(context, {
     log: replaceFrom(log, first.firstIndex, fresh),
     configurations: withConfigurations(kept, fresh),
-    durable: { ...durable, index: Math.min(durable.index, first.firstIndex - 1) },
-  }
+    durable: { hardState: durable.hardState, index: Math.min(durable.index, first.firstIndex - 1) },
+  })
 }
 
 function withConfigurations(
@@ -97,27 +98,29 @@ function commitAndReply(
   before: Log,
 ): Partial<RaftContext> {
   const { log, hardState } = context
-  const contact = { ...context.contact, matchIndex: Math.max(context.contact.matchIndex, matchIndex) }
+  const { at, promisedUntil } = context.contact
+  const contact = { at, promisedUntil, matchIndex: Math.max(context.contact.matchIndex, matchIndex) }
   const reply = {
     to: from,
     message: { type: 'appendEntriesReply', term: hardState.term, success: true, matchIndex },
   } as const
-  const { commitIndex, commits } = followCommit({ ...context, contact }, message.commitIndex)
+  const { commitIndex, commits } = followCommit(context, contact, message.commitIndex)
   const isDurable = fresh.length === 0 && matchIndex <= context.durable.index
   const base: PendingEffects = isDurable ? respond(context, [reply]) : NO_EFFECTS
   const truncateFrom = log.truncations > before.truncations ? fresh[0]?.firstIndex : undefined
   const persists: readonly Persist[] = isDurable
     ? base.persists
-    : [{ runs: fresh, truncateFrom, messages: [reply], ...endOf(log) }]
-  return { ...context, contact, commitIndex, effects: { ...base, persists, commits } }
+    : [{ runs: fresh, truncateFrom, messages: [reply], lastIndex: log.lastIndex, truncations: log.truncations }]
+  return amended(context, { contact, commitIndex, effects: effectsWith(base, { persists, commits }) })
 }
 
 /** A follower advances commitIndex no further than what it is known to match (§5.3). */
 function followCommit(
   context: RaftContext,
+  { matchIndex }: Contact,
   leaderCommit: LogIndex,
 ): { readonly commitIndex: LogIndex; readonly commits: readonly Commit[] } {
-  const index = Math.min(leaderCommit, context.contact.matchIndex)
+  const index = Math.min(leaderCommit, matchIndex)
   if (index <= context.commitIndex) return { commitIndex: context.commitIndex, commits: [] }
   return { commitIndex: index, commits: [{ index, runs: runsBetween(context.log, context.commitIndex, index) }] }
 }
@@ -143,13 +146,14 @@ export function answerHeartbeat(
 ): Partial<RaftContext> {
   const heard = heardFrom(context, from, now, message.promiseMs)
   const { log, hardState } = context
-  const { commitIndex, commits } = followCommit({ ...context, ...heard }, message.commitIndex)
+  const { commitIndex, commits } = followCommit(context, heard.contact, message.commitIndex)
   const reply: Envelope = {
     to: from,
     message: { type: 'heartbeatReply', term: hardState.term, round: message.round, lastLogIndex: log.lastIndex },
   }
   if (message.promiseMs <= hardState.promiseMs) {
-    return { ...heard, commitIndex, effects: { ...respond(context, [reply]), commits } }
+    const { leaderId, contact } = heard
+    return { leaderId, contact, commitIndex, effects: effectsWith(respond(context, [reply]), { commits }) }
   }
   const promised: HardState = { ...hardState, promiseMs: message.promiseMs }
   const persists: readonly Persist[] = [{ hardState: promised, runs: [], messages: [reply], ...endOf(log) }]
@@ -158,7 +162,7 @@ export function answerHeartbeat(
 
 /** A leader follows up a read index with the state from there: a commit notice for what this server matches. */
 export function followReadIndex(context: RaftContext, index: LogIndex): Partial<RaftContext> {
-  const { commitIndex, commits } = followCommit(context, index)
+  const { commitIndex, commits } = followCommit(context, context.contact, index)
   return { commitIndex, effects: { ...NO_EFFECTS, commits } }
 }
 
@@ -169,7 +173,7 @@ export function heardFrom(
   promiseMs: number,
 ): { readonly leaderId: ServerId; readonly contact: Contact } {
   const promisedUntil = Math.max(contact.promisedUntil, now + Math.max(promiseMs, settings.electionTimeoutMs))
-  return { leaderId: from, contact: { ...contact, at: now, promisedUntil } }
+  return { leaderId: from, contact: { at: now, promisedUntil, matchIndex: contact.matchIndex } }
 }
 
 /** A step of the log store completed; entries truncated since do not count (also when rewritten: A-B-A). */
@@ -179,5 +183,5 @@ export function recordPersisted(context: RaftContext, event: EventOf<'persisted'
   const index = isCurrent ? Math.max(durable.index, event.index) : durable.index
   const hardState = event.hardState ?? durable.hardState
   const trimmed = trimTail(log, Math.min(index, event.lastApplied), settings.logTailBytesMax)
-  return { ...context, durable: { hardState, index }, log: trimmed, effects: NO_EFFECTS }
+  return amended(context, { durable: { hardState, index }, log: trimmed, effects: NO_EFFECTS })
 }

@@ -136,3 +136,16 @@ export const NO_EFFECTS: PendingEffects = {
   snapshots: [],
   notices: [],
 }
+
+/** Effects with some of their kinds replaced. Written out for the reason that `amended` gives. */
+export function effectsWith(effects: PendingEffects, changes: Partial<PendingEffects>): PendingEffects {
+  return {
+    messages: changes.messages ?? effects.messages,
+    persists: changes.persists ?? effects.persists,
+    commits: changes.commits ?? effects.commits,
+    answers: changes.answers ?? effects.answers,
+    reads: changes.reads ?? effects.reads,
+    snapshots: changes.snapshots ?? effects.snapshots,
+    notices: changes.notices ?? effects.notices,
+  }
+}

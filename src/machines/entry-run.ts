@@ -86,7 +86,21 @@ export function sealRun(bytes: Uint8Array, spec: RunSpec, checksum: Checksum): E
   view.setUint32(64, bytes.length - RUN_HEADER_BYTES)
   const sum = runChecksum(bytes, checksum)
   view.setUint32(CHECKSUM_AT, sum)
-  return { ...spec, lastIndex: spec.firstIndex + spec.count - 1, checksum: sum, bytes }
+  const { kind, term, firstIndex, count, previousChecksum, clusterTime, wallTime, origin } = spec
+  const lastIndex = firstIndex + count - 1
+  return {
+    kind,
+    term,
+    firstIndex,
+    count,
+    lastIndex,
+    previousChecksum,
+    checksum: sum,
+    clusterTime,
+    wallTime,
+    origin,
+    bytes,
+  }
 }
 
 function runChecksum(bytes: Uint8Array, checksum: Checksum): number {

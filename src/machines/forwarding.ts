@@ -1,7 +1,7 @@
-import type { RaftContext } from './context.js'
+import { amended, type RaftContext } from './context.js'
 import { NO_EFFECTS } from './effects.js'
 import type { Instant } from './events.js'
-import { appendAndReplicate, leadershipOf, type ForwardedBatches, type RunDraft } from './leadership.js'
+import { appendAndReplicate, leadershipOf, leadershipWith, type ForwardedBatches, type RunDraft } from './leadership.js'
 import type { Propose } from './messages.js'
 import type { ServerId } from './types.js'
 
@@ -24,7 +24,7 @@ export function takeForwarded(
   const taken = takeBatch(seen?.nonce === nonce ? seen : undefined, nonce, batch)
   if (taken === undefined) return { effects: NO_EFFECTS }
   const forwarded = new Map(leadership.forwarded).set(from, taken)
-  const marked: RaftContext = { ...context, leadership: { ...leadership, forwarded } }
+  const marked = amended(context, { leadership: leadershipWith(leadership, { forwarded }) })
   const refused = leadership.transfer !== undefined ? 'notLeader' : isOverloaded(context) ? 'busy' : undefined
   if (refused !== undefined) {
     const term = context.hardState.term

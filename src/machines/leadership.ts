@@ -1,5 +1,6 @@
-import { configurationOf, endOf, type RaftContext } from './context.js'
+import { amended, configurationOf, type RaftContext } from './context.js'
 import {
+  effectsWith,
   NO_EFFECTS,
   type Commit,
   type EntriesRequest,
@@ -11,7 +12,7 @@ import { encodeNoop, sealRun, type EntryRun, type Origin, type RunKind } from '.
 import type { Instant } from './events.js'
 import { append, runsBetween, termAt } from './log.js'
 import type { Envelope } from './messages.js'
-import { newProgress, sendAppends, type Progress } from './progress.js'
+import { newProgress, progressWith, sendAppends, type Progress } from './progress.js'
 import { isVoter, peersOf, quorumValue, voteResult } from './quorum.js'
 import type { LogIndex, ServerId } from './types.js'
 
@@ -136,6 +137,11 @@ export interface RunDraft {
   readonly bytes: Uint8Array
 }
 
+/** The cluster's time (ms) when the leader's clock shows `now`: what it stamps on entries. */
+export function clusterTimeAt({ clusterClock }: Leadership, now: number): number {
+  return clusterClock.time + (now - clusterClock.at)
+}
+
 /** Appends drafts as runs of this term; to disk and to the peers at the same time (thesis §10.2.1). */
 export function appendAndReplicate(
   context: RaftContext,
@@ -143,7 +149,7 @@ export function appendAndReplicate(
   { now, wallTime }: Instant,
 ): Partial<RaftContext> {
   const leadership = leadershipOf(context)
-  const clusterTime = leadership.clusterClock.time + (now - leadership.clusterClock.at)
+  const clusterTime = clusterTimeAt(leadership, now)
   const runs: EntryRun[] = []
   let firstIndex = context.log.lastIndex + 1
   let previousChecksum = context.log.lastChecksum
@@ -157,19 +163,16 @@ export function appendAndReplicate(
     previousChecksum = run.checksum
   }
   const log = append(context.log, runs)
-  const persist: Persist = { runs, messages: [], ...endOf(log) }
-  return replicate({ ...context, log, instant: { now, wallTime } }, [...leadership.progress.keys()], {
-    ...NO_EFFECTS,
-    persists: [persist],
-  })
+  const persist: Persist = { runs, messages: [], lastIndex: log.lastIndex, truncations: log.truncations }
+  return replicate(
+    amended(context, { log, instant: { now, wallTime } }),
+    [...leadership.progress.keys()],
+    effectsWith(NO_EFFECTS, { persists: [persist] }),
+  )
 }
 
 /** Sends each of `peers` what it lacks, after `effects`. */
-export function replicate(
-  context: RaftContext,
-  peers: readonly ServerId[],
-  effects: PendingEffects,
-): Partial<RaftContext> {
+export function replicate(context: RaftContext, peers: readonly ServerId[], effects: PendingEffects): RaftContext {
   const leadership = leadershipOf(context)
   const { log, settings, hardState, commitIndex } = context
   const progress = new Map(leadership.progress)
@@ -188,7 +191,10 @@ export function replicate(
       reads.push({ peer, from, bytesMax: settings.appendBytesMax, term: hardState.term, truncations: log.truncations })
     }
   }
-  return { ...context, leadership: { ...leadership, progress }, effects: { ...effects, messages, reads, snapshots } }
+  return amended(context, {
+    leadership: leadershipWith(leadership, { progress }),
+    effects: effectsWith(effects, { messages, reads, snapshots }),
+  })
 }
 
 /**
@@ -207,9 +213,28 @@ export function quorumIndex(context: RaftContext): LogIndex {
 /** Moves commitIndex to what a quorum has; the entries go to be applied. */
 export function advanceCommit(context: RaftContext, effects: PendingEffects): RaftContext {
   const index = quorumIndex(context)
-  if (index === context.commitIndex) return { ...context, effects }
+  if (index === context.commitIndex) return effects === context.effects ? context : amended(context, { effects })
   const commit: Commit = { index, runs: runsBetween(context.log, context.commitIndex, index) }
-  return { ...context, commitIndex: index, effects: { ...effects, commits: [...effects.commits, commit] } }
+  return amended(context, {
+    commitIndex: index,
+    effects: effectsWith(effects, { commits: [...effects.commits, commit] }),
+  })
+}
+
+/** Leadership with some of its fields replaced; `transfer` stays. Written out for the reason that `amended` gives. */
+export function leadershipWith(leadership: Leadership, changes: Omit<Partial<Leadership>, 'transfer'>): Leadership {
+  return {
+    progress: changes.progress ?? leadership.progress,
+    noopIndex: leadership.noopIndex,
+    round: changes.round ?? leadership.round,
+    sentRounds: changes.sentRounds ?? leadership.sentRounds,
+    reads: changes.reads ?? leadership.reads,
+    lease: changes.lease ?? leadership.lease,
+    clusterClock: leadership.clusterClock,
+    transfer: leadership.transfer,
+    forwarded: changes.forwarded ?? leadership.forwarded,
+    membership: changes.membership ?? leadership.membership,
+  }
 }
 
 /** The leader's own part of the context; only a leader's handlers ask for it. */
@@ -252,16 +277,15 @@ function beginRoundTo(context: RaftContext, peers: readonly ServerId[], now: num
   }
   const board = isServing(context) && waiting.length > 0
   return {
-    instant: { ...context.instant, now },
-    leadership: {
-      ...leadership,
+    instant: { now, wallTime: context.instant.wallTime },
+    leadership: leadershipWith(leadership, {
       round,
       sentRounds: recordSent(leadership.sentRounds, { round, sentAt: now }, context.settings.heartbeatIntervalMs),
       reads: board
         ? { waiting: [], riding: [...riding, { round, index: context.commitIndex, requests: waiting }] }
         : leadership.reads,
-    },
-    effects: { ...NO_EFFECTS, messages },
+    }),
+    effects: effectsWith(NO_EFFECTS, { messages }),
   }
 }
 
@@ -286,9 +310,10 @@ export function noticeCommits(context: RaftContext): RaftContext {
     const toldCommit = Math.min(context.commitIndex, known.matchIndex)
     if (toldCommit <= known.toldCommit) continue
     messages.push(heartbeatTo(context, peer, known, leadership.round))
-    progress.set(peer, { ...known, toldCommit })
+    progress.set(peer, progressWith(known, { toldCommit }))
   }
-  return { ...context, leadership: { ...leadership, progress }, effects: { ...context.effects, messages } }
+  const effects = effectsWith(context.effects, { messages })
+  return amended(context, { leadership: leadershipWith(leadership, { progress }), effects })
 }
 
 /** Reads can make thousands of rounds a second: enough to remember when one in each eighth of an interval was sent. */

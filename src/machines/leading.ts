@@ -1,9 +1,10 @@
-import { configurationOf, latestConfiguration, type RaftContext } from './context.js'
+import { amended, configurationOf, latestConfiguration, type RaftContext } from './context.js'
 import { NO_EFFECTS, type Answer } from './effects.js'
 import {
   advanceCommit,
   appendAndReplicate,
   leadershipOf,
+  leadershipWith,
   noticeCommits,
   replicate,
   sentAtOf,
@@ -19,6 +20,7 @@ import {
   disconnected,
   dropped,
   probing,
+  progressWith,
   rejected,
   resendIfLost,
   withInflight,
@@ -62,7 +64,7 @@ export function recordAppendReply(context: RaftContext, event: EventOf<'appendEn
     return { effects: { ...NO_EFFECTS, notices: [text] } }
   }
   const after = message.success ? accepted(before, message.matchIndex, now) : rejected(before, message, context.log)
-  const heard = withProgress(context, from, { ...after, contactAt: now })
+  const heard = withProgress(context, from, progressWith(after, { contactAt: now }))
   return replicateTo(advanceCommit(heard, NO_EFFECTS), from, now)
 }
 
@@ -73,13 +75,12 @@ export function recordHeartbeatReply(context: RaftContext, event: EventOf<'heart
   const before = leadership.progress.get(from)
   if (before === undefined || message.round > leadership.round) return { effects: NO_EFFECTS }
   const sentAt = sentAtOf(leadership.sentRounds, message.round)
-  const after: Progress = {
-    ...resendIfLost(before, context.settings, now),
+  const after = progressWith(resendIfLost(before, context.settings, now), {
     contactAt: now,
     confirmedRound: Math.max(before.confirmedRound, message.round),
     confirmedSentAt: Math.max(before.confirmedSentAt, sentAt),
-  }
-  const heard = renewLease(withProgress({ ...context, effects: NO_EFFECTS }, from, after))
+  })
+  const heard = renewLease(withProgress(amended(context, { effects: NO_EFFECTS }), from, after))
   return releaseReads(replicateTo(heard, from, now), now)
 }
 
@@ -89,8 +90,8 @@ export function renewLease(context: RaftContext): RaftContext {
   const sentAt = quorumValue(configurationOf(context), (id) =>
     id === context.id ? Infinity : (leadership.progress.get(id)?.confirmedSentAt ?? -Infinity),
   )
-  const lease = { ...leadership.lease, until: sentAt + context.settings.leaseMs }
-  return { ...context, leadership: { ...leadership, lease } }
+  const lease = { until: sentAt + context.settings.leaseMs, isGivenUp: leadership.lease.isGivenUp }
+  return amended(context, { leadership: leadershipWith(leadership, { lease }) })
 }
 
 /** The leader's own write counts once it is durable (thesis §10.2.1). */
@@ -116,9 +117,13 @@ export function sendRead(context: RaftContext, event: EventOf<'entriesRead'>): P
   const message = appendMessage(log, nextIndex, sendable.slice(0, APPEND_RUNS_MAX), hardState.term, commitIndex)
   if (message === undefined) {
     // Compacted while it was read.
-    return replicateTo(withProgress({ ...context, effects: NO_EFFECTS }, peer, probing(progress)), peer, event.now)
+    return replicateTo(
+      withProgress(amended(context, { effects: NO_EFFECTS }), peer, probing(progress)),
+      peer,
+      event.now,
+    )
   }
-  const sent = withInflight({ ...progress, mode: 'probe' }, message, event.now)
+  const sent = withInflight(progressWith(progress, { mode: 'probe' }), message, event.now)
   const { leadership } = withProgress(context, peer, sent)
   return { leadership, effects: { ...NO_EFFECTS, messages: [{ to: peer, message }] } }
 }
@@ -155,7 +160,7 @@ function adjustPeer(
 ): Partial<RaftContext> {
   const progress = leadershipOf(context).progress.get(peer)
   if (progress === undefined) return { effects: NO_EFFECTS }
-  return replicateTo(withProgress({ ...context, effects: NO_EFFECTS }, peer, adjust(progress)), peer, now)
+  return replicateTo(withProgress(amended(context, { effects: NO_EFFECTS }), peer, adjust(progress)), peer, now)
 }
 
 /** CheckQuorum (thesis §6.2): a leader that a quorum has not answered for an election timeout leads nobody. */
@@ -216,10 +221,12 @@ export function isSettling(context: RaftContext): boolean {
 
 export function withProgress(context: RaftContext, peer: ServerId, progress: Progress): RaftContext {
   const leadership: Leadership = leadershipOf(context)
-  return { ...context, leadership: { ...leadership, progress: new Map(leadership.progress).set(peer, progress) } }
+  return amended(context, {
+    leadership: leadershipWith(leadership, { progress: new Map(leadership.progress).set(peer, progress) }),
+  })
 }
 
 export function replicateTo(context: RaftContext, peer: ServerId, now: number): RaftContext {
-  const current: RaftContext = { ...context, instant: { ...context.instant, now } }
-  return noticeCommits({ ...current, ...replicate(current, [peer], current.effects) })
+  const current = amended(context, { instant: { now, wallTime: context.instant.wallTime } })
+  return noticeCommits(replicate(current, [peer], current.effects))
 }

@@ -105,7 +105,9 @@ export function append(log: Log, runs: readonly EntryRun[]): Log {
     lastChecksum = run.checksum
     lastClusterTime = Math.max(lastClusterTime, run.clusterTime)
   }
-  return { ...log, lastIndex, lastChecksum, lastClusterTime, termStarts, tail: extendTail(log.tail, runs) }
+  const { boundary, truncations } = log
+  const tail = extendTail(log.tail, runs)
+  return { boundary, lastIndex, lastChecksum, lastClusterTime, termStarts, tail, truncations }
 }
 
 /** Truncates the conflicting suffix from `index`, the first of a run, and appends `runs` in its place. */
@@ -189,14 +191,16 @@ export function trimTail(log: Log, index: LogIndex, bytesMax: number): Log {
     byteLength -= run.bytes.length
   }
   if (start === tail.start) return log
-  return { ...log, tail: releaseTail({ ...tail, start, byteLength }) }
+  const { boundary, lastIndex, lastChecksum, lastClusterTime, termStarts, truncations } = log
+  const trimmed = releaseTail({ shared: tail.shared, start, end: tail.end, byteLength })
+  return { boundary, lastIndex, lastChecksum, lastClusterTime, termStarts, tail: trimmed, truncations }
 }
 
 /** Lets the garbage collector have the runs before the window, without copying the array at every trim. */
 function releaseTail(tail: Tail): Tail {
   if (tail.start * 2 < tail.end) return tail
   const shared = tail.shared.slice(tail.start, tail.end)
-  return { ...tail, shared, start: 0, end: shared.length }
+  return { shared, start: 0, end: shared.length, byteLength: tail.byteLength }
 }
 
 /** The first index in memory; past the log's end when nothing is. */

@@ -38,6 +38,23 @@ export interface Inflight {
   readonly byteLength: number
 }
 
+/** Progress with some of its fields replaced. Written out for the reason that `amended` gives. */
+export function progressWith(progress: Progress, changes: Partial<Progress>): Progress {
+  return {
+    matchIndex: changes.matchIndex ?? progress.matchIndex,
+    nextIndex: changes.nextIndex ?? progress.nextIndex,
+    mode: changes.mode ?? progress.mode,
+    inflight: changes.inflight ?? progress.inflight,
+    inflightBytes: changes.inflightBytes ?? progress.inflightBytes,
+    waitingSince: changes.waitingSince ?? progress.waitingSince,
+    contactAt: changes.contactAt ?? progress.contactAt,
+    confirmedRound: changes.confirmedRound ?? progress.confirmedRound,
+    confirmedSentAt: changes.confirmedSentAt ?? progress.confirmedSentAt,
+    nonce: changes.nonce ?? progress.nonce,
+    toldCommit: changes.toldCommit ?? progress.toldCommit,
+  }
+}
+
 /** A peer as a new leader sees it (§5.3: nextIndex starts at the end of the log). */
 export function newProgress(nextIndex: LogIndex, now: number): Progress {
   return {
@@ -78,13 +95,18 @@ export function sendAppends(
   let current = progress
   while (mayAppend(current, log, settings)) {
     if (current.nextIndex <= log.boundary.index) {
-      return { progress: { ...current, mode: 'snapshot' }, messages, fetchFrom: undefined, needsSnapshot: true }
+      return {
+        progress: progressWith(current, { mode: 'snapshot' }),
+        messages,
+        fetchFrom: undefined,
+        needsSnapshot: true,
+      }
     }
     const isEmptyProbe = current.nextIndex > log.lastIndex
     const runs = isEmptyProbe ? [] : runsInMemory(log, current.nextIndex, settings.appendBytesMax)
     if (runs === undefined) {
       const fetchFrom = current.nextIndex
-      return { progress: { ...current, mode: 'fetch' }, messages, fetchFrom, needsSnapshot: false }
+      return { progress: progressWith(current, { mode: 'fetch' }), messages, fetchFrom, needsSnapshot: false }
     }
     const message = appendMessage(log, current.nextIndex, runs, term, commitIndex)
     if (message === undefined) break
@@ -129,15 +151,14 @@ export function appendMessage(
 export function withInflight(progress: Progress, message: AppendEntries, now: number): Progress {
   const lastIndex = message.runs.at(-1)?.lastIndex ?? message.prevLogIndex
   const byteLength = message.runs.reduce((sum, run) => sum + run.bytes.length, 0)
-  return {
-    ...progress,
+  return progressWith(progress, {
     // A probe is not taken for granted: its nextIndex moves with the answer.
     nextIndex: (progress.mode === 'replicate' ? lastIndex : Math.max(progress.matchIndex, message.prevLogIndex)) + 1,
     inflight: [...progress.inflight, { lastIndex, byteLength }],
     waitingSince: progress.inflight.length === 0 ? now : progress.waitingSince,
     inflightBytes: progress.inflightBytes + byteLength,
     toldCommit: Math.max(progress.toldCommit, message.commitIndex),
-  }
+  })
 }
 
 /** The peer's log matches up to `matchIndex`: its window moves on, and a probe has found what it sought. */
@@ -147,15 +168,14 @@ export function accepted(progress: Progress, matchIndex: LogIndex, now: number):
   // Entries that are being read from disk for it, or a snapshot, are no longer what it needs when it has come beyond them.
   const isWaiting = progress.mode === 'fetch' || progress.mode === 'snapshot'
   const isFound = progress.mode === 'probe' || (isWaiting && match >= progress.nextIndex)
-  return {
-    ...progress,
+  return progressWith(progress, {
     matchIndex: match,
     nextIndex: Math.max(progress.nextIndex, match + 1),
     mode: isFound ? 'replicate' : progress.mode,
     inflight,
     waitingSince: match > progress.matchIndex ? now : progress.waitingSince,
     inflightBytes: inflight.reduce((sum, sent) => sum + sent.byteLength, 0),
-  }
+  })
 }
 
 /**
@@ -168,7 +188,7 @@ export function rejected(progress: Progress, reply: AppendEntriesRejected, log: 
     (progress.mode === 'probe' && reply.prevLogIndex !== progress.nextIndex - 1) ||
     reply.prevLogIndex >= progress.nextIndex
   if (isStale || progress.mode === 'down' || progress.mode === 'snapshot') return progress
-  return probing({ ...progress, nextIndex: nextAfterRejection(reply, log) })
+  return probing(progressWith(progress, { nextIndex: nextAfterRejection(reply, log) }))
 }
 
 function nextAfterRejection(reply: AppendEntriesRejected, log: Log): LogIndex {
@@ -189,19 +209,18 @@ export function conflictAt(log: Log, prevLogIndex: LogIndex): { conflictTerm: Te
 
 /** Back to one message at a time from where the peer is known to match; what was in flight is taken for lost. */
 export function probing(progress: Progress): Progress {
-  return {
-    ...progress,
+  return progressWith(progress, {
     mode: 'probe',
     nextIndex: Math.max(progress.matchIndex + 1, progress.nextIndex),
     inflight: [],
     inflightBytes: 0,
-  }
+  })
 }
 
 /** Starts again from what is known to match; a probe, which knows of no match yet, from the same place. */
 function resend(progress: Progress): Progress {
   const nextIndex = progress.mode === 'probe' ? progress.nextIndex : progress.matchIndex + 1
-  return probing({ ...progress, nextIndex })
+  return probing(progressWith(progress, { nextIndex }))
 }
 
 /**
@@ -216,15 +235,16 @@ export function resendIfLost(progress: Progress, settings: RaftSettings, now: nu
 /** The transport could not take all that was sent: a probe, but not before the peer has answered a heartbeat. */
 export function dropped(progress: Progress, now: number): Progress {
   if (progress.mode !== 'probe' && progress.mode !== 'replicate') return progress
-  return { ...resend(progress), inflight: [{ lastIndex: progress.matchIndex, byteLength: 0 }], waitingSince: now }
+  const inflight = [{ lastIndex: progress.matchIndex, byteLength: 0 }]
+  return progressWith(resend(progress), { inflight, waitingSince: now })
 }
 
 /** The peer is reachable. After a restart it may, in mem-first mode, have less than it had answered for. */
 export function connected(progress: Progress, nonce: number): Progress {
   const matchIndex = progress.nonce === nonce ? progress.matchIndex : 0
-  return { ...probing({ ...progress, matchIndex }), nonce }
+  return progressWith(probing(progressWith(progress, { matchIndex })), { nonce })
 }
 
 export function disconnected(progress: Progress): Progress {
-  return { ...probing(progress), mode: 'down' }
+  return progressWith(probing(progress), { mode: 'down' })
 }

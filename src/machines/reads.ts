@@ -1,6 +1,6 @@
-import { configurationOf, type RaftContext } from './context.js'
-import { NO_EFFECTS, type Answer, type PendingEffects } from './effects.js'
-import { beginReadRound, holdsLease, isServing, leadershipOf, type ReadRequest } from './leadership.js'
+import { amended, configurationOf, type RaftContext } from './context.js'
+import { effectsWith, NO_EFFECTS, type Answer, type PendingEffects } from './effects.js'
+import { beginReadRound, holdsLease, isServing, leadershipOf, leadershipWith, type ReadRequest } from './leadership.js'
 import type { Envelope } from './messages.js'
 import { isSoleVoter, quorumValue } from './quorum.js'
 import type { LogIndex } from './types.js'
@@ -21,11 +21,10 @@ export function takeReads(
   const ready = requests.filter(({ lease }) => isSure || (lease && holdsLease(context, now)))
   const waiting = [...leadership.reads.waiting]
   for (const request of requests) if (!ready.includes(request)) waiting.push(request)
-  const held: RaftContext = {
-    ...context,
-    leadership: { ...leadership, reads: { ...leadership.reads, waiting } },
+  const held = amended(context, {
+    leadership: leadershipWith(leadership, { reads: { waiting, riding: leadership.reads.riding } }),
     effects: answerReads(context, ready, context.commitIndex, NO_EFFECTS),
-  }
+  })
   return boardRound(held, now)
 }
 
@@ -48,9 +47,13 @@ export function serveWaiting(context: RaftContext, now: number): Partial<RaftCon
 function boardRound(context: RaftContext, now: number): RaftContext {
   const { waiting, riding } = leadershipOf(context).reads
   if (waiting.length === 0 || riding.length > 0 || !isServing(context)) return context
-  const begun: RaftContext = { ...context, ...beginReadRound(context, now) }
-  const messages = [...context.effects.messages, ...begun.effects.messages]
-  return { ...begun, effects: { ...context.effects, messages } }
+  const begun = beginReadRound(context, now)
+  const messages = [...context.effects.messages, ...(begun.effects?.messages ?? [])]
+  return amended(context, {
+    instant: begun.instant,
+    leadership: begun.leadership,
+    effects: effectsWith(context.effects, { messages }),
+  })
 }
 
 /** Answers the reads whose rounds a quorum has confirmed, and starts a round for those that have waited for it. */
@@ -67,7 +70,7 @@ export function releaseReads(context: RaftContext, now: number): RaftContext {
   }
   const stillRiding = riding.filter(({ round }) => round > confirmed)
   const reads = { waiting, riding: stillRiding }
-  return boardRound({ ...context, leadership: { ...leadership, reads }, effects }, now)
+  return boardRound(amended(context, { leadership: leadershipWith(leadership, { reads }), effects }), now)
 }
 
 function answerReads(
@@ -86,7 +89,7 @@ function answerReads(
       messages.push({ to: from, message: { type: 'readIndexReply', term, nonce, id, index } })
     }
   }
-  return { ...effects, answers, messages }
+  return effectsWith(effects, { answers, messages })
 }
 
 /** A leader that steps down refuses the reads it has not answered; their servers ask again. */

@@ -16,6 +16,17 @@ export interface StateMachine<Command, Result> {
   snapshot(): Iterable<Uint8Array>
   /** Begins to replace the whole state by that of a snapshot, whose bytes go into the sink. */
   restore(): SnapshotSink
+  /**
+   * For a state in which things end by themselves: the cluster time (ms) at which the next of them is due, undefined when
+   * none is. The leader asks in every turn of its loop, so it must cost next to nothing, and must change nothing that
+   * `apply` or `snapshot` show.
+   */
+  nextExpiry?(): number | undefined
+  /**
+   * What the leader proposes once that time has come; when it is applied, it asks again. Commands that end things must
+   * look at the cluster time of their own batch: something may have been given more time before them in the log.
+   */
+  expiredAt?(clusterTime: number): readonly Command[]
 }
 
 /**
@@ -33,6 +44,11 @@ export interface SnapshotSink {
 
 /** How a command becomes the bytes of an entry. */
 export interface CommandCodec<Command> {
+  /**
+   * The protocol version with which servers came to know this command; it is refused while a member speaks an older one.
+   * Default 1.
+   */
+  versionOf?(command: Command): number
   /** Bytes that `write` will fill. */
   sizeOf(command: Command): number
   /** Writes the command at `at`; it has `sizeOf(command)` bytes of room. The command's own buffers are copied here. */

@@ -52,15 +52,15 @@ export interface InitialState {
 /** `truncateFrom` comes first, then `runs`; all of it or nothing is durable. */
 export interface LogWrite {
   /** Always synced, whatever the durability. */
-  readonly hardState?: HardState
+  readonly hardState?: HardState | undefined
   /** Drops every entry from here on (a conflicting suffix). Always the first index of a run. */
-  readonly truncateFrom?: LogIndex
+  readonly truncateFrom?: LogIndex | undefined
   /** Contiguous with what remains. */
   readonly runs: readonly EntryRun[]
   /** The cluster's id, once it is known. */
-  readonly clusterId?: string
+  readonly clusterId?: string | undefined
   /** Drops every entry up to its index (compaction). Always the last index of a run. */
-  readonly boundary?: Boundary
+  readonly boundary?: Boundary | undefined
 }
 
 /** What a store held when it was opened. */

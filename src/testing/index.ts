@@ -14,6 +14,7 @@ export {
   type Target,
 } from './simulation/faults.js'
 export type { Changes } from './simulation/change-plan.js'
+export type { Coordination } from './simulation/coordination.js'
 export { drawFault, drawPlan, type PlannedFault, type PlanOptions, type RunPlan } from './simulation/fault-plan.js'
 export { Nemesis, type NemesisOptions } from './simulation/nemesis.js'
 export { KvScenario, type KvScenarioOptions, type StoryLine } from './simulation/kv-scenario.js'

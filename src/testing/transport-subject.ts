@@ -41,6 +41,7 @@ export class Server implements TransportHandler {
   readonly history: string[] = []
   readonly up = new Map<ServerId, number>()
   readonly storeIds = new Map<ServerId, string>()
+  readonly versions = new Map<ServerId, number>()
   readonly asked: { readonly request: JoinRequest; readonly answer: (answer: JoinAnswer) => void }[] = []
   readonly dropped: ServerId[] = []
   onMessage: (from: ServerId, message: Message) => void = () => undefined
@@ -65,10 +66,11 @@ export class Server implements TransportHandler {
     this.onMessage(from, message)
   }
 
-  peerUp(peer: ServerId, nonce: number, storeId: string): void {
+  peerUp(peer: ServerId, nonce: number, storeId: string, version: number): void {
     this.#called(`up ${peer} ${nonce} ${storeId}`)
     this.up.set(peer, nonce)
     this.storeIds.set(peer, storeId)
+    this.versions.set(peer, version)
   }
 
   peerDown(peer: ServerId): void {

@@ -23,12 +23,14 @@ export type { TransportClaim, TransportSubject } from './transport-subject.js'
 
 const connections: readonly TransportClaim[] = [
   {
-    name: 'reports a peer up, with the nonce of its start and its data directory',
+    name: 'reports a peer up, with the nonce of its start, its data directory and the version spoken',
     async check(subject) {
       const [one, two] = await pair(subject)
       must(one.up.get(2) === two.identity.nonce, 'one knows the nonce of two', one.history)
       must(two.up.get(1) === one.identity.nonce, 'two knows the nonce of one', two.history)
       must(one.storeIds.get(2) === 'store of 2', 'one knows the data directory of two', one.history)
+      must(Number.isInteger(one.versions.get(2)), 'one knows the version spoken with two', one.history)
+      must(one.versions.get(2) === two.versions.get(1), 'both name the same version', two.history)
     },
   },
   {

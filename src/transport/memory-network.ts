@@ -222,7 +222,7 @@ export class MemoryNetwork {
     if (version === transport.versions.max) sender.notices.forget(ageOf(peer.id))
     const connection = new MemoryConnection(this, { sender, receiver, address: peer.address, version })
     rowOf(this.#connections, transport.id).set(peer.id, connection)
-    sender.handler.peerUp(peer.id, receiver.identity.nonce, receiver.identity.storeId)
+    sender.handler.peerUp(peer.id, receiver.identity.nonce, receiver.identity.storeId, version)
   }
 
   /** The protocol version that the two agree upon, or why one of them refuses the other. */

@@ -73,9 +73,10 @@ export interface TransportHandler {
   message(from: ServerId, message: Message): void
   /**
    * Messages can reach this peer. `nonce` is new when the peer was restarted; no message of an earlier incarnation is
-   * delivered after this. `storeId` is that of the data directory it runs on.
+   * delivered after this. `storeId` is that of the data directory it runs on, `version` the protocol version spoken with
+   * it.
    */
-  peerUp(peer: ServerId, nonce: number, storeId: string): void
+  peerUp(peer: ServerId, nonce: number, storeId: string, version: number): void
   peerDown(peer: ServerId): void
   /** At least one message to this peer was dropped. */
   peerDropped(peer: ServerId): void

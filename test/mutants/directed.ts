@@ -1,7 +1,9 @@
 import { runsBetween } from '../../src/machines/log.js'
-import type { ServerId } from '../../src/machines/types.js'
 import { Violation } from '../../src/testing/index.js'
-import { Story, T } from '../integration/scenarios/story.js'
+import { T, type Story } from '../integration/scenarios/story.js'
+import { begin, isSettled, type StoryOptions } from './beginning.js'
+import { CHANGES_DIRECTED } from './directed-changes.js'
+import { SESSIONS_DIRECTED } from './directed-sessions.js'
 
 /** Simulations of one thing each, for bugs that chance would show only after very many runs. */
 export const DIRECTED = {
@@ -21,30 +23,14 @@ export const DIRECTED = {
   'a machine crashes while it truncates': crashWhileTruncating,
   'a machine crashes and has forgotten what it said it had': crashForgets,
   'a crash loses a truncation and keeps what follows it': truncationLost,
+  ...CHANGES_DIRECTED,
+  ...SESSIONS_DIRECTED,
 } as const
-
-type StoryOptions = NonNullable<ConstructorParameters<typeof Story>[0]>
 
 export type DirectedName = keyof typeof DIRECTED
 
 export function isDirected(name: string): name is DirectedName {
   return name in DIRECTED
-}
-
-/** Server 1 leads term 1, and no fault explains that a server stops. */
-function begin(options: StoryOptions = {}): Story {
-  const story = Story.ledBy(1, {
-    failed: (id, error) => {
-      throw new Violation('a server stops only for a reason', `server ${id}: ${error.code}: ${error.message}`)
-    },
-    ...options,
-  })
-  story.until('all know that all is committed', () => story.running.every(({ id }) => isSettled(story, id)))
-  return story
-}
-
-function isSettled(story: Story, id: ServerId): boolean {
-  return story.end(id) === story.end(1) && story.context(id).commitIndex === story.end(1)
 }
 
 /** Server 3 hears nobody but server 2, which has just confirmed the leader's lease and is started again. */

@@ -13,7 +13,18 @@ interface RandomHunt extends Omit<PlanOptions, 'seed'> {
   readonly always?: Partial<RunPlan>
 }
 
+type Coordination = NonNullable<RunPlan['coordination']>
+
 const CUTS: readonly FaultKind[] = ['partition', 'one-way partition', 'partial cut']
+
+/** Faults enough for commands to be sent again, and for clients to go elsewhere. */
+const TROUBLE: readonly FaultKind[] = [...CUTS, 'kill', 'delay', 'loss', 'leadership transfer', 'pause']
+
+/** Clients of some kinds that coordinate, at servers that forget the past soon. */
+function among(some: Partial<Coordination>): { readonly coordination: Coordination } {
+  const none = { bankers: 0, accounts: 4, holders: 0, sessions: 0, watchers: 0 }
+  return { coordination: { ...none, thinkMs: [0, 20], historyEntriesMax: 30, isWitnessed: true, ...some } }
+}
 
 /** Random runs, seeds 1, 2, 3 …: of everything, or of what a bug shows in sooner. */
 const HUNTS = {
@@ -45,6 +56,22 @@ const HUNTS = {
     kinds: ['duplication', 'reordering', 'loss', 'delay', 'leadership transfer', 'pause', 'partition'],
     always: { requestTimeoutMs: 100 },
   },
+  membership: {
+    kinds: ['membership change', ...CUTS, 'kill', 'leadership transfer', 'delay'],
+    coordination: false,
+  },
+  'replaced disks': { kinds: ['wiped disk', 'membership change', ...CUTS, 'kill'], coordination: false },
+  snapshots: {
+    kinds: ['corrupted snapshot', 'slow snapshot disk', 'membership change', ...CUTS, 'kill', 'crash', 'loss'],
+    coordination: false,
+    durability: 'disk-first',
+  },
+  leases: { kinds: TROUBLE, changes: false, always: { drift: 'within', ...among({ holders: 2 }) } },
+  'leases and snapshots': { kinds: TROUBLE, changes: true, always: among({ holders: 2 }) },
+  sessions: { kinds: TROUBLE, changes: false, always: { requestTimeoutMs: 100, ...among({ sessions: 2 }) } },
+  'a bank': { kinds: TROUBLE, changes: false, always: among({ bankers: 2 }) },
+  watches: { kinds: TROUBLE, changes: false, always: among({ bankers: 1, holders: 1, watchers: 4 }) },
+  'watches and snapshots': { kinds: TROUBLE, changes: true, always: among({ bankers: 1, holders: 1, watchers: 4 }) },
 } as const satisfies Record<string, RandomHunt>
 
 export type HuntName = keyof typeof HUNTS | DirectedName

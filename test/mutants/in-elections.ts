@@ -18,8 +18,8 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
   {
     name: 'answers in a new term before that is durable',
     file: 'machines/context.ts',
-    find: 'if (isHardStateDurable(context)) return { ...NO_EFFECTS, messages }',
-    replace: 'if (messages.length > 0) return { ...NO_EFFECTS, messages }',
+    find: 'if (isHardStateDurable(context)) return effectsWith(NO_EFFECTS, { messages })',
+    replace: 'if (messages.length > 0) return effectsWith(NO_EFFECTS, { messages })',
     hunt: 'everything',
     runsMax: 10,
     laws: ['no term is revealed'],

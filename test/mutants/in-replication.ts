@@ -91,12 +91,12 @@ export const REPLICATION_MUTANTS: readonly Mutant[] = [
   {
     name: 'truncates what follows an append, as if that were the end',
     file: 'machines/appending.ts',
-    find: 'const next = { ...context, ...heard, ...withRuns(context, fresh) }\n',
+    find: 'const next = amended(withRuns(context, fresh), heard)\n',
     replace: `const end = runs.at(-1)?.lastIndex ?? prevLogIndex
   const isOld = fresh.length === 0 && end < log.lastIndex && end >= context.commitIndex
   const cut = isOld ? replaceFrom(log, end + 1, []) : log
   const durable = { ...context.durable, index: Math.min(context.durable.index, cut.lastIndex) }
-  const next = { ...context, ...heard, log: cut, durable, ...withRuns(context, fresh) }
+  const next = amended(isOld ? amended(context, { log: cut, durable }) : withRuns(context, fresh), heard)
 `,
     hunt: 'forwarding',
     runsMax: 30,
@@ -114,7 +114,7 @@ export const REPLICATION_MUTANTS: readonly Mutant[] = [
   {
     name: 'commits what its leader has committed, whether it has it or not',
     file: 'machines/appending.ts',
-    find: 'const index = Math.min(leaderCommit, context.contact.matchIndex)',
+    find: 'const index = Math.min(leaderCommit, matchIndex)',
     replace: 'const index = leaderCommit',
     hunt: 'everything',
     runsMax: 30,
@@ -123,7 +123,7 @@ export const REPLICATION_MUTANTS: readonly Mutant[] = [
   {
     name: 'commits entries that its leader may not have',
     file: 'machines/appending.ts',
-    find: 'const index = Math.min(leaderCommit, context.contact.matchIndex)',
+    find: 'const index = Math.min(leaderCommit, matchIndex)',
     replace: 'const index = Math.min(leaderCommit, context.log.lastIndex)',
     hunt: 'a leader begins far back',
     runsMax: 1,

@@ -12,6 +12,12 @@ describe('a simulation', () => {
     })
   }
 
+  it('runs the same way twice with clients that coordinate, however far time is advanced at once', () => {
+    const plan = drawPlan({ seed: 9, steps: 8, coordination: true })
+    const runs = [1000, 7].map((strideMs) => fingerprint(runPlan(plan, { strideMs })))
+    expect(runs[1]).toBe(runs[0])
+  })
+
   it('runs the same way however far time is advanced at once', () => {
     const plan = drawPlan({ seed: 11 })
     const runs = [1, 100, 2000].map((strideMs) => fingerprint(runPlan(plan, { strideMs })))

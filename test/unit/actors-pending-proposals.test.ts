@@ -131,6 +131,13 @@ describe('pending proposals', () => {
     expect(add(1024 - ENTRY_HEADER_BYTES).now).toBe('pending')
   })
 
+  it('of a command beyond commandBytesMax are TOO_LARGE, and leave no trace', () => {
+    const { proposals, add } = pending({ commandBytesMax: 100 })
+    expect(() => add(101)).toThrow(expect.objectContaining({ code: 'TOO_LARGE' }))
+    expect([proposals.size, proposals.share, proposals.drain(SELF, 0)]).toEqual([0, 0, []])
+    expect(add(100).now).toBe('pending')
+  })
+
   it('wait for a leader, and go to the first that is known', () => {
     const { proposals, add } = pending()
     const request = add()

@@ -3,6 +3,7 @@ import { Calls } from '../../src/client/calls.js'
 import { EmbeddedClient } from '../../src/client/embedded-client.js'
 import { ActorumError } from '../../src/errors.js'
 import type { CallOptions, ReadOptions } from '../../src/options.js'
+import { CLIENT_OPTIONS, NO_CLUSTER } from './memory-clients.js'
 import { put } from './kv-batch.js'
 import { MemoryServers, Outcome, type Settings } from './memory-servers.js'
 
@@ -173,8 +174,9 @@ describe('the embedded client', () => {
     const assertOpen = (): void => {
       if (!isOpen) throw new ActorumError('STOPPED', 'stopped')
     }
-    const options = { requestTimeoutMs: 5000, linearizableReads: 'quorum', keyBytesMax: 10, valueBytesMax: 20 } as const
-    const embedded = new EmbeddedClient(server.raft, server.keyValues, servers.clock, options, assertOpen)
+    const options = { ...CLIENT_OPTIONS, keyBytesMax: 10, valueBytesMax: 20 }
+    const ports = { server: server.raft, keyValues: server.keyValues, clock: servers.clock, cluster: NO_CLUSTER }
+    const embedded = new EmbeddedClient({ ...ports, assertOpen }, options)
     /** A call and the turns that it needs. */
     const done = async <Value>(call: Promise<Value>): Promise<Value> => {
       servers.turn()

@@ -84,6 +84,44 @@ describe('who watches a range', () => {
     expect(told).toEqual([])
   })
 
+  it('is not told of what was applied before it came, though others are being told of it', () => {
+    const log = new AppliedLog()
+    const late: unknown[] = []
+    const end = log.store.watch(singleKeyRange(keyOf('k')), {
+      changed: () => {
+        end()
+        late.push(noted(log).told)
+      },
+      replaced: () => undefined,
+    })
+    log.store.apply(batchOf([put('k', '1'), put('k', '2')]))
+    log.store.apply(batchOf([put('k', '3')], 3))
+    expect(late).toEqual([[[3, 'k = 3 was 2']]])
+  })
+
+  it('is told of what a compaction in the same batch forgets', () => {
+    const log = new AppliedLog()
+    const { told } = noted(log)
+    log.store.apply(batchOf([put('k', '1'), put('k', '2'), { type: 'compact', revision: 2 }, del('k')]))
+    expect(told).toEqual([
+      [1, 'k = 1'],
+      [2, 'k = 2 was 1'],
+      [4, 'k deleted was 2'],
+    ])
+    expect(() => log.store.changesSince(2, prefixRange(keyOf('k')))).toThrow(
+      expect.objectContaining({ code: 'COMPACTED', revision: 3 }),
+    )
+  })
+
+  it('reads a history of large values in pieces of about a mebibyte', () => {
+    const log = new AppliedLog()
+    for (let at = 0; at < 5; at++) log.apply(put(`k${at}`, new Uint8Array(600 * 1024)))
+    const range = prefixRange(keyOf('k'))
+    const { revisions, next } = log.store.changesSince(1, range, 1000)
+    expect([revisions.length, next]).toEqual([2, 3])
+    expect(log.store.changesSince(1, range).revisions).toHaveLength(5)
+  })
+
   it('is told of what the history is too small to keep', () => {
     const log = new AppliedLog(new KeyValueStore({ historyEntriesMax: 0 }))
     const { told } = noted(log)

@@ -37,6 +37,9 @@ describe("an engine's options", () => {
         "forwardToLeader": true,
         "handOverWhenUnhealthy": true,
         "heartbeatIntervalMs": 100,
+        "historyAgeMsMax": 600000,
+        "historyBytesMax": 33554432,
+        "historyEntriesMax": 100000,
         "id": 1,
         "inflightAppendsMax": 64,
         "inflightBytesMax": 8388608,
@@ -62,6 +65,7 @@ describe("an engine's options", () => {
         "promotionLagEntries": 1000,
         "reconnectDelayMsMax": 2000,
         "reconnectDelayMsMin": 50,
+        "requestBytesMax": 4194304,
         "requestTimeoutMs": 5000,
         "runBytesMax": 524288,
         "slowDiskMs": 500,
@@ -162,6 +166,15 @@ describe("an engine's options", () => {
       refusal(/outboxBytesMax is 33554432; it must be at least 42008832/),
     )
     expect(resolve({ valueBytesMax, outboxBytesMax: 2 ** 26 }).valueBytesMax).toBe(valueBytesMax)
+  })
+
+  it('leave room everywhere for the longest transaction', () => {
+    const requestBytesMax = 64 * 1024 * 1024
+    const larger = { pendingBytesMax: 2 ** 27, uncommittedBytesMax: 2 ** 27, outboxBytesMax: 2 ** 27 }
+    expect(() => resolve({ requestBytesMax })).toThrow(
+      refusal(/pendingBytesMax is 67108864; it must be at least 67109056.*requestBytesMax/),
+    )
+    expect(resolve({ requestBytesMax, ...larger }).requestBytesMax).toBe(requestBytesMax)
   })
 
   it('write warnings and errors to the console when nobody else takes them', () => {

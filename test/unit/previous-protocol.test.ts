@@ -111,6 +111,28 @@ describe('a cluster with a server of protocol version 1', () => {
     expectService(servers, 'after the upgrade')
   })
 
+  it('refuses on every upgraded server what version 1 would stop at, until that server is upgraded', () => {
+    const { servers, protocolVersions } = mixed()
+    lead(servers, OLD)
+    for (const server of [servers.get(1), servers.get(2)]) {
+      const refused = [
+        server.propose({ type: 'grantLease', ttlMs: 1000 }),
+        server.propose({ type: 'put', key: 'k', value: 'v', ttlMs: 1000 }),
+      ]
+      expect(refused.map(({ now }) => now)).toEqual(['REFUSED', 'REFUSED'])
+      expect(refused[0]?.error?.message).toMatch(new RegExp(`${AGE}.*upgrade`))
+      expect(() => change(server, servers, { addresses: [{ id: 2, address: 'x:1' }] })).toThrow(new RegExp(AGE))
+    }
+    expectService(servers, 'meanwhile')
+    servers.kill(OLD)
+    protocolVersions.delete(OLD)
+    servers.start(OLD)
+    servers.elect()
+    expectService(servers, 'upgraded')
+    const granted = servers.get(1).propose({ type: 'grantLease', ttlMs: 1000 })
+    servers.until(() => granted.now === 'ok', 'a lease is granted')
+  })
+
   it('changes its membership with its vote, since version 1 knows entries with configurations', () => {
     const { servers } = mixed()
     const leader = leadAnew(servers)
@@ -124,17 +146,12 @@ describe('a cluster with a server of protocol version 1', () => {
     servers.until(() => write.now === 'ok', 'the two that are left go on')
   })
 
-  it('changes nothing for whoever asks through it, or where it leads: the request is held back with a notice', () => {
+  it('refuses a change that is asked through it, or where it leads: what it does not know it cannot hand on', () => {
     const { servers } = mixed()
     const leader = leadAnew(servers)
-    const throughIt = change(servers.get(OLD), servers, { remove: [2] })
-    servers.until(() => throughIt.now !== 'pending', 'its time runs out')
+    expect(() => change(servers.get(OLD), servers, { remove: [2] })).toThrow(/server 1 speaks protocol version 1 .*/)
     lead(servers, OLD)
-    const whereItLeads = change(servers.get(2), servers, { remove: [1] })
-    servers.until(() => whereItLeads.now !== 'pending', 'its time runs out')
-    expect([throughIt.now, whereItLeads.now]).toEqual(['OUTCOME_UNKNOWN', 'OUTCOME_UNKNOWN'])
-    expect(servers.get(OLD).notices).toEqual([expect.stringMatching(/^server 1 speaks protocol version 1/)])
-    expect(servers.get(2).notices).toEqual([expect.stringMatching(/^server 3 speaks protocol version 1/)])
+    expect(() => change(servers.get(2), servers, { remove: [1] })).toThrow(/server 3 speaks protocol version 1 .*/)
     for (const { context } of servers.all) {
       expect(context.configurations.at(-1)?.configuration.voters).toEqual([1, 2, 3])
     }

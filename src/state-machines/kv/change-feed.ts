@@ -19,9 +19,17 @@ export interface ChangesSince {
   readonly next: LogIndex
 }
 
-/** Tells those who watch of changes, given by their numbers, oldest first: each watcher once for each revision. */
+/** A piece of the history ends after so many bytes of changes, or a look at so many of any key, with its revision. */
+const PIECE_BYTES_MAX = 1024 * 1024
+const PIECE_LOOKED_AT_MAX = 10_000
+
+/**
+ * Tells those who watch of changes, given by their numbers, oldest first: each watcher once for each revision. One that
+ * comes while this goes on is told of none of them, since all are applied already.
+ */
 export function tell(watchers: Watchers, keyspace: Keyspace, numbers: readonly number[]): void {
   const { history } = keyspace
+  const { rangesSeen } = watchers
   for (let at = 0; at < numbers.length;) {
     const revision = history.revisionOf(numbers[at]!)
     const told = new Map<Watcher, KvChange[]>()
@@ -29,6 +37,7 @@ export function tell(watchers: Watchers, keyspace: Keyspace, numbers: readonly n
       const change = changeOf(keyspace, numbers[at]!)
       if (change === undefined) continue
       for (const watcher of watchers.of(history.keyOf(numbers[at]!))) {
+        if (watcher.number > rangesSeen) continue
         const changes = told.get(watcher)
         if (changes === undefined) told.set(watcher, [change])
         else changes.push(change)
@@ -41,9 +50,11 @@ export function tell(watchers: Watchers, keyspace: Keyspace, numbers: readonly n
 }
 
 /**
- * The changes of a range from a revision on, whole revisions, and no more once there are `limit` of them.
+ * The changes of a range from a revision on, whole revisions.
  * @param newest - the last revision applied
- * @throws ActorumError COMPACTED
+ * @param limit - ends the piece after so many changes, or earlier, after 1 MiB of them or a look at 10,000 of any key.
+ * Infinity: no end but the newest
+ * @throws ActorumError COMPACTED, with the earliest revision from which changes are kept
  */
 export function changesSince(
   keyspace: Keyspace,
@@ -53,24 +64,36 @@ export function changesSince(
   limit: number,
 ): ChangesSince {
   const { history } = keyspace
-  if (from <= history.compactedRevision) {
-    const text = `changes from revision ${from} on are no longer kept; those from ${history.compactedRevision + 1} on are`
-    throw new ActorumError('COMPACTED', text)
+  const earliest = history.compactedRevision + 1
+  if (from < earliest) {
+    const text = `changes from revision ${from} on are no longer kept; those from ${earliest} on are`
+    throw new ActorumError('COMPACTED', text, { revision: earliest })
   }
   const revisions: { readonly revision: LogIndex; readonly changes: KvChange[] }[] = []
-  let count = 0
-  for (let number = history.firstSince(from); number < history.next; number++) {
+  const first = history.firstSince(from)
+  let [count, bytes] = [0, 0]
+  for (let number = first; number < history.next; number++) {
     const revision = history.revisionOf(number)
-    const last = revisions.at(-1)
-    if (count >= limit && last?.revision !== revision) return { revisions, next: revision }
+    const isFull =
+      count >= limit || (limit < Infinity && (bytes >= PIECE_BYTES_MAX || number - first >= PIECE_LOOKED_AT_MAX))
+    if (isFull && number > first && history.revisionOf(number - 1) !== revision) return { revisions, next: revision }
     if (!isInRange(history.keyOf(number), range)) continue
     const change = changeOf(keyspace, number)
     if (change === undefined) continue
     count++
+    bytes += bytesOfChange(change)
+    const last = revisions.at(-1)
     if (last?.revision === revision) last.changes.push(change)
     else revisions.push({ revision, changes: [change] })
   }
   return { revisions, next: Math.max(from, newest + 1) }
+}
+
+/** Of keys and values, those before included. */
+export function bytesOfChange(change: KvChange): number {
+  const { previous } = change
+  const before = previous === undefined ? 0 : previous.key.length + previous.value.length
+  return before + (change.type === 'put' ? change.entry.key.length + change.entry.value.length : change.key.length)
 }
 
 /** What a change made of its key, with all that its command did to it; undefined when that was nothing, or goes on. */

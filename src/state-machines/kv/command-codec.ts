@@ -47,6 +47,19 @@ import { TXN_RANGE_ENTRIES_MAX } from './limits.js'
  * @throws ActorumError INVALID_ARGUMENT, TOO_LARGE
  */
 export const kvCommands: CommandCodec<KvCommand> = {
+  versionOf(command) {
+    switch (command.type) {
+      case 'put':
+        return isPlainPut(command) ? 1 : COORDINATION_VERSION
+      case 'delete':
+        return command.wantPrevious === true ? COORDINATION_VERSION : 1
+      case 'compareAndSwap':
+        return 1
+      default:
+        return COORDINATION_VERSION
+    }
+  },
+
   sizeOf(command) {
     if (command.type === 'put' && isPlainPut(command)) return 5 + byteLength(command.key) + byteLength(command.value)
     checkCommand(command)
@@ -60,6 +73,9 @@ export const kvCommands: CommandCodec<KvCommand> = {
     else writeCommand(command, new ByteWriter(target, at))
   },
 }
+
+/** Of the protocol: whoever speaks it knows leases, transactions, ranges and sessions. */
+const COORDINATION_VERSION = 2
 
 function isPlainPut({ lease, ttlMs, wantPrevious }: PutCommand): boolean {
   return lease === undefined && ttlMs === undefined && wantPrevious !== true

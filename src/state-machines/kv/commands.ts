@@ -3,7 +3,7 @@ import type { LogIndex } from '../../machines/types.js'
 import { readUint32 } from './integers.js'
 import type { Bytes } from './keys.js'
 
-export type { CompareAndSwapResult, DeleteResult, KvResult, PutResult } from './results.js'
+export type { CompareAndSwapResult, KvResult, PutResult } from './results.js'
 
 /** Names a lease: the log index of the command that granted it. */
 export type LeaseId = LogIndex

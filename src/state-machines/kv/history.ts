@@ -199,31 +199,35 @@ export class History {
     return versionIn(value, this.#numbers, this.#places, slot)
   }
 
-  /** Forgets what is too old or too much, whole revisions at a time. */
+  /** Forgets what is too old, too much or compacted, whole revisions at a time. */
   trim(clusterTime: number): void {
     const { historyEntriesMax, historyBytesMax, historyAgeMsMax } = this.#limits
     const oldest = clusterTime - historyAgeMsMax
     while (
       this.#next - this.#first > historyEntriesMax ||
       this.#bytes > historyBytesMax ||
-      (this.#first < this.#next && this.#number(this.#first, TIME) < oldest)
+      (this.#first < this.#next && (this.#isCompacted(this.#first) || this.#number(this.#first, TIME) < oldest))
     ) {
       this.#forgetRevision(this.revisionOf(this.#first))
     }
   }
 
-  /** Forgets the changes up to and with this revision. */
+  /**
+   * Lets nobody read before this revision any more. The changes up to and with it go with the next `trim`: they may be
+   * of this very batch, and those who watch are yet to be told.
+   */
   compact(revision: LogIndex): void {
-    while (this.#first < this.#next && this.revisionOf(this.#first) <= revision) {
-      this.#forgetRevision(this.revisionOf(this.#first))
-    }
     this.#compactedRevision = Math.max(this.#compactedRevision, revision)
+  }
+
+  #isCompacted(number: number): boolean {
+    return this.revisionOf(number) <= this.#compactedRevision
   }
 
   #forgetRevision(revision: LogIndex): void {
     do this.#forgetFirst()
     while (this.#first < this.#next && this.revisionOf(this.#first) === revision)
-    this.#compactedRevision = revision
+    this.#compactedRevision = Math.max(this.#compactedRevision, revision)
   }
 
   #forgetFirst(): void {

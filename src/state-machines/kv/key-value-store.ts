@@ -147,8 +147,8 @@ export class KeyValueStore implements StateMachine<KvCommand, KvResult> {
 
   /**
    * The changes of a range from a revision on, oldest first.
-   * @param limit - gives whole revisions until there are so many changes. Default: all
-   * @throws ActorumError COMPACTED: some of them are no longer kept
+   * @param limit - gives whole revisions until there are so many changes, or about 1 MiB of them. Default: all
+   * @throws ActorumError COMPACTED: some of them are no longer kept; it names the earliest revision of those that are
    */
   changesSince(revision: LogIndex, range: KeyRange, limit = Infinity): ChangesSince {
     return changesSince(this.#keyspace, this.revision, revision, range, limit)

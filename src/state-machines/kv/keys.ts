@@ -64,6 +64,15 @@ export function keyChars(key: Bytes, keyBytesMax: number): KeyChars {
   return charsOf(bytes, 0, length)
 }
 
+/**
+ * A bound of a range or a prefix as the store's map knows it: as `keyChars`, but it may be empty.
+ * @throws ActorumError INVALID_ARGUMENT, TOO_LARGE
+ */
+export function boundChars(bound: Bytes, what: string, keyBytesMax: number): KeyChars {
+  const length = validLength(bound, what, keyBytesMax, 'keyBytesMax')
+  return length === 0 ? FIRST_KEY : keyChars(bound, keyBytesMax)
+}
+
 /** A string is ASCII when its UTF-8 is as long as itself; then it is its own key in the map. */
 function isAscii(text: string, utf8Bytes: number): text is KeyChars {
   return text.length === utf8Bytes
@@ -103,6 +112,11 @@ export function prefixRange(prefix: KeyChars): KeyRange {
   if (end === 0) return { from: prefix, to: undefined }
   const to = prefix.slice(0, end - 1) + String.fromCharCode(prefix.charCodeAt(end - 1) + 1)
   return { from: prefix, to: to as KeyChars }
+}
+
+/** A key within the keys that begin with `prefix`. */
+export function keyWithin(prefix: KeyChars, key: KeyChars): KeyChars {
+  return (prefix + key) as KeyChars
 }
 
 /** That key alone. */

@@ -10,6 +10,8 @@ import type { KvEntry, RangeResult } from './results.js'
 export interface RangeQuery extends KeyRange {
   /** Entries at most. Default: all. */
   readonly limit?: number | undefined
+  /** No entry is added to those whose keys and values have so many bytes. Default: no bound. */
+  readonly bytesMax?: number | undefined
   /** From the last key to the first. Default false. */
   readonly reverse?: boolean | undefined
   /** Entries without their values. Default false. */
@@ -59,24 +61,28 @@ export function checkRevision(keyspace: Keyspace, revision: LogIndex, newest: Lo
   const { compactedRevision } = keyspace.history
   if (revision < compactedRevision) {
     const text = `the state at revision ${revision} is no longer kept; the earliest here is ${compactedRevision}`
-    throw new ActorumError('COMPACTED', text)
+    throw new ActorumError('COMPACTED', text, { revision: compactedRevision })
   }
 }
 
-/** The entries of those keys that had a version, up to the limit. */
+/** The entries of those keys that had a version, up to the limits. */
 function collected(
   keys: Iterable<KeyChars>,
   find: (key: KeyChars) => Version | undefined,
-  { limit = Infinity, keysOnly, countOnly }: RangeQuery,
+  { limit = Infinity, bytesMax = Infinity, keysOnly, countOnly }: RangeQuery,
   count: number,
 ): Omit<RangeResult, 'revision'> {
   const entries: KvEntry[] = []
   if (countOnly === true) return { entries, more: false, count }
   const made = keysOnly === true ? bareEntryOf : entryOf
+  let bytes = 0
   for (const key of keys) {
-    if (entries.length >= limit) break
+    if (entries.length >= limit || bytes >= bytesMax) break
     const version = find(key)
-    if (version !== undefined) entries.push(made(key, version))
+    if (version === undefined) continue
+    const entry = made(key, version)
+    entries.push(entry)
+    bytes += entry.key.length + entry.value.length
   }
   return { entries, more: entries.length < count, count }
 }

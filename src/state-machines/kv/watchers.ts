@@ -21,6 +21,8 @@ export interface ChangeListener {
 
 /** Whose range has a key. */
 export interface Watcher {
+  /** What `rangesSeen` was once it had come. */
+  readonly number: number
   readonly range: KeyRange
   readonly listener: ChangeListener
   isWatching: boolean
@@ -47,8 +49,7 @@ export class Watchers {
 
   /** Gives the way to end it. */
   watch(range: KeyRange, listener: ChangeListener): () => void {
-    const watcher: Watcher = { range, listener, isWatching: true }
-    this.#rangesSeen++
+    const watcher: Watcher = { number: ++this.#rangesSeen, range, listener, isWatching: true }
     this.#all.add(watcher)
     const release =
       range.to === keyAfter(range.from) ? this.#addKey(range.from, watcher) : this.#byRange.add(range, watcher)
@@ -72,7 +73,9 @@ export class Watchers {
   }
 
   replaced(): void {
-    for (const { listener } of [...this.#all]) listener.replaced()
+    for (const watcher of [...this.#all]) {
+      if (watcher.isWatching) watcher.listener.replaced()
+    }
   }
 
   #addKey(key: KeyChars, watcher: Watcher): () => void {

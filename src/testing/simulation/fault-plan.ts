@@ -3,6 +3,7 @@ import type { ServerId } from '../../machines/types.js'
 import type { Durability } from '../../storage/ports.js'
 import type { Cut, LinkFaults } from '../../transport/link-faults.js'
 import { Dice } from './dice.js'
+import { drawCoordination, type Coordination } from './coordination.js'
 import { drawChangeFault, drawChanges, type Changes } from './change-plan.js'
 import { CHANGE_KINDS, STEADY_KINDS, type Fault, type FaultKind, type Target, type Weather } from './faults.js'
 
@@ -36,6 +37,8 @@ export interface RunPlan {
   readonly thinkMs: readonly [min: number, max: number]
   /** Snapshots, and servers that may join. Undefined: the log and the membership stay what they are. */
   readonly changes: Changes | undefined
+  /** Clients that use transactions, leases, sessions and watches. Undefined: none. */
+  readonly coordination: Coordination | undefined
   readonly faults: readonly PlannedFault[]
   readonly durationMs: number
 }
@@ -55,6 +58,8 @@ export interface PlanOptions {
    * one of `kinds` is of that.
    */
   readonly changes?: boolean | undefined
+  /** Whether clients use transactions, leases, sessions and watches, too. Default: by the seed, in every other run. */
+  readonly coordination?: boolean | undefined
 }
 
 /** Draws a run from its seed. */
@@ -86,8 +91,15 @@ export function drawPlan(options: PlanOptions): RunPlan {
   } as const
   const kinds = options.kinds?.filter((kind) => STEADY_KINDS.includes(kind)) ?? drawKinds(dice)
   const steady = drawFaults(dice, { servers, drift, kinds, steps: kinds.length === 0 ? 0 : steps })
-  const quiet = { ...plan, ...drawPace(Dice.of(seed, 'pace')), ...steady, changes: undefined }
+  const coordination = coordinationOf(options)
+  const quiet = { ...plan, ...drawPace(Dice.of(seed, 'pace')), ...steady, changes: undefined, coordination }
   return withChanges(quiet, Dice.of(seed, 'changes'), options)
+}
+
+function coordinationOf({ seed, coordination: wanted }: PlanOptions): Coordination | undefined {
+  const dice = Dice.of(seed, 'coordination')
+  const byDefault = dice.chance(0.5)
+  return (wanted ?? byDefault) ? drawCoordination(dice) : undefined
 }
 
 /** The faults of a steady cluster stay as they are; what changes the cluster comes between them. */

@@ -4,11 +4,13 @@ import type { KvCommand, KvResult } from '../../state-machines/kv/commands.js'
 import { KeyValueStore } from '../../state-machines/kv/key-value-store.js'
 import type { Consistency, Operation } from '../linearizability/history.js'
 import { HistoryRecorder } from '../linearizability/recorder.js'
+import { CoordinationClients, type Coordination } from './coordination.js'
 import { Dice } from './dice.js'
 import type { Fault } from './faults.js'
 import { KvClient, type KvCluster } from './kv-client.js'
 import { judgeHistory } from './kv-judgement.js'
-import { KvLedger, LedgeredStore } from './kv-ledger.js'
+import { KvLedger } from './kv-ledger.js'
+import { LedgeredStore } from './ledgered-store.js'
 import { Nemesis } from './nemesis.js'
 import { SimulatedCluster, type SimulationOptions } from './simulated-cluster.js'
 import { Violation } from './violation.js'
@@ -18,6 +20,8 @@ export interface KvScenarioOptions extends Omit<SimulationOptions<KvCommand, KvR
   readonly leaseReads?: 'linearizable' | 'eventual'
   /** How many clients. Default 3. */
   readonly clients?: number
+  /** Clients that use transactions, leases, sessions and watches from the start to the end. Default: none. */
+  readonly coordination?: Coordination | undefined
 }
 
 /** Something that happened, at a virtual time in milliseconds. */
@@ -37,7 +41,8 @@ export class KvScenario {
   readonly cluster: KvCluster
   readonly nemesis: Nemesis<KvCommand, KvResult>
   readonly clients: readonly KvClient[]
-  readonly ledger = new KvLedger()
+  readonly ledger: KvLedger
+  readonly coordinating: CoordinationClients | undefined
   readonly #recorder: HistoryRecorder
   readonly #story: StoryLine[] = []
   readonly #keys = new Set<string>()
@@ -47,10 +52,14 @@ export class KvScenario {
 
   constructor(options: KvScenarioOptions) {
     const { clients = 3, leaseReads = 'linearizable', requestTimeoutMs = 1000, durability = 'disk-first' } = options
+    const { historyEntriesMax, isWitnessed } = options.coordination ?? {}
+    const limits = historyEntriesMax === undefined ? {} : { historyEntriesMax }
+    this.ledger = new KvLedger({ ...limits, now: () => this.cluster.world.now() })
+    const report = isWitnessed === true ? (violation: Violation) => this.cluster.report(violation) : undefined
     this.cluster = new SimulatedCluster<KvCommand, KvResult>({
       ...options,
       clocksKeepBound: leaseReads === 'linearizable',
-      stateMachine: () => new LedgeredStore(this.ledger),
+      stateMachine: () => new LedgeredStore(this.ledger, { limits, report }),
       failed: (id, error) => this.nemesis.failed(id, error),
       started: (id) => this.nemesis.started(id),
       stepped: (id, context, event) => {
@@ -64,7 +73,25 @@ export class KvScenario {
     this.#leaseReads = leaseReads
     this.#patienceMs = 2 * requestTimeoutMs
     this.clients = Array.from({ length: clients }, (_, at) => this.#client(`c${at + 1}`))
+    this.coordinating = options.coordination && this.#coordinate(options, options.coordination)
     this.cluster.startAll()
+    this.coordinating?.start()
+  }
+
+  #coordinate(options: KvScenarioOptions, coordination: Coordination): CoordinationClients {
+    const { seed, requestTimeoutMs = 1000, linearizableReads = 'quorum', clockDriftBoundPercent = 10 } = options
+    const { cluster, ledger } = this
+    return new CoordinationClients({
+      seed,
+      cluster,
+      ledger,
+      coordination,
+      linearizableReads,
+      requestTimeoutMs,
+      patienceMs: this.#patienceMs,
+      clockDriftBoundPercent,
+      clocksKeepBound: this.#leaseReads === 'linearizable',
+    })
   }
 
   /** Keys that clients use: they are all read at the end. */
@@ -106,11 +133,13 @@ export class KvScenario {
    * reads of every key, and the history is what was promised. Throws the first Violation.
    */
   finish(): void {
+    this.coordinating?.stop()
     this.nemesis.healAll()
     if (!this.cluster.advanceUntil(() => this.nemesis.isIdle, 2 * ANSWER_MS_MAX))
       throw new Violation('a healed cluster changes its membership', 'an operator waits for it in vain')
     this.cluster.checkLiveness(2 * ANSWER_MS_MAX, this.nemesis.gone)
     this.#readEverything()
+    this.coordinating?.settle()
     // A call that was under way may have been committed meanwhile.
     this.cluster.checkLiveness(2 * ANSWER_MS_MAX, this.nemesis.gone)
     const { gone } = this.nemesis
@@ -118,6 +147,7 @@ export class KvScenario {
       if (gone.includes(id)) continue
       if (running?.stateMachine instanceof KeyValueStore) this.ledger.checkStore(`server ${id}`, running.stateMachine)
     }
+    this.coordinating?.judge()
     this.#verdict = judgeHistory(this.history, this.ledger, { leaseReads: this.#leaseReads })
   }
 

@@ -40,7 +40,10 @@ export function runPlan(plan: RunPlan, { strideMs = 1000 }: RunOptions = {}): Ru
   let violation: Violation | undefined
   try {
     const workloads = startWorkloads(scenario, plan)
-    cluster.world.setTimeout(() => workloads.forEach((workload) => workload.stop()), plan.durationMs)
+    cluster.world.setTimeout(() => {
+      for (const workload of workloads) workload.stop()
+      scenario.coordinating?.stop()
+    }, plan.durationMs)
     while (cluster.world.now() < plan.durationMs)
       cluster.advance(Math.min(strideMs, plan.durationMs - cluster.world.now()))
     scenario.finish()
@@ -66,8 +69,8 @@ export function runPlan(plan: RunPlan, { strideMs = 1000 }: RunOptions = {}): Ru
 }
 
 function openScenario(plan: RunPlan): KvScenario {
-  const { seed, servers, durability, linearizableReads, requestTimeoutMs, drift, turnMs, settings, clients, changes } =
-    plan
+  const { seed, servers, durability, linearizableReads, requestTimeoutMs, drift, turnMs, settings, clients } = plan
+  const { changes, coordination } = plan
   const leaseReads = drift === 'beyond' ? 'eventual' : 'linearizable'
   const scenario = new KvScenario({
     seed,
@@ -79,6 +82,7 @@ function openScenario(plan: RunPlan): KvScenario {
     settings,
     leaseReads,
     clients,
+    coordination,
     ...changes,
   })
   const { cluster, nemesis } = scenario

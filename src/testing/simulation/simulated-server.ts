@@ -253,6 +253,8 @@ export class SimulatedServer<Command, Result> {
         return machine.snapshot()
       },
       restore: () => machine.restore(),
+      nextExpiry: () => machine.nextExpiry?.(),
+      expiredAt: (clusterTime) => machine.expiredAt?.(clusterTime) ?? [],
     }
   }
 

@@ -180,7 +180,7 @@ export class PeerLink {
     this.#up = up ? control : undefined
     if (!up) return handler.peerDown(id)
     if (control.version === versions.max) notices.forget(ageOf(id))
-    handler.peerUp(id, control.nonce, control.storeId)
+    handler.peerUp(id, control.nonce, control.storeId, control.version)
   }
 }
 
