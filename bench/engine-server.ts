@@ -1,7 +1,9 @@
-/** An engine in a process of its own, and what the disaster benchmarks have it do. */
+/** An engine in a process of its own, and what the benchmarks have it do. */
 import { EmbeddedEngine } from '../src/index.js'
 import type { EngineOptions } from '../src/index.js'
 import { KeyValueStore } from '../src/state-machines/kv/key-value-store.js'
+import { coordinationAnswers } from './coordination/answers.js'
+import type { CoordinationProtocol } from './coordination/answers.js'
 import { writeAll } from './engine/bulk-write.js'
 import type { Writes, Written } from './engine/bulk-write.js'
 import { fillStore } from './engine/fill-store.js'
@@ -24,7 +26,7 @@ export interface Position {
   readonly lastApplied: number
 }
 
-export interface EngineServerProtocol {
+export interface EngineServerProtocol extends CoordinationProtocol {
   /** Answered as soon as this process can be asked. */
   hello: { ask: void; reply: void }
   start: { ask: EnginePlan; reply: void }
@@ -73,6 +75,7 @@ function positionOf(server: EmbeddedEngine): Position {
 }
 
 answerParent<EngineServerProtocol>({
+  ...coordinationAnswers(() => started().client),
   hello: () => undefined,
   start: async (plan) => {
     engine = await EmbeddedEngine.start(plan)

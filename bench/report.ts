@@ -104,12 +104,12 @@ export function wantedLines(results: readonly RowResult[]): string[] {
   })
 }
 
-/** Columns of equal width: the first three are words, the others figures. */
-function aligned(cells: readonly (readonly string[])[]): string[] {
+/** Columns of equal width: the first `words` are words, the others figures. */
+export function aligned(cells: readonly (readonly string[])[], words = 3): string[] {
   const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => row[column]!.length)))
   return cells.map((row) =>
     row
-      .map((cell, column) => (column < 3 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .map((cell, column) => (column < words ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
       .join('  ')
       .trimEnd(),
   )

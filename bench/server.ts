@@ -1,7 +1,7 @@
 /** One server in a process of its own: the limit's or the engine's, and the load if it leads. */
 import { answerParent } from './ipc.js'
 import { LoadGenerator } from './load.js'
-import type { Measured } from './load.js'
+import type { Measured } from './closed-loop.js'
 import type { Load } from './rows.js'
 import type { ServerPlan, Subject, SubjectName } from './subject.js'
 import { startLimitFollower } from './limit/follower.js'

@@ -8,6 +8,8 @@ export interface Writes {
   /** Keys that the writes go round. */
   readonly keys: number
   readonly valueBytes: number
+  /** Each key goes so long after it was written. Default: never. */
+  readonly ttlMs?: number | undefined
 }
 
 export interface Written {
@@ -18,15 +20,19 @@ export interface Written {
 const TIMEOUT_MS = 60_000
 
 /** Rejects if any write failed. */
-export async function writeAll(client: ClientApi, { entries, writers, keys, valueBytes }: Writes): Promise<Written> {
+export async function writeAll(
+  client: ClientApi,
+  { entries, writers, keys, valueBytes, ttlMs }: Writes,
+): Promise<Written> {
   const values = new Values(valueBytes)
+  const options = ttlMs === undefined ? { timeoutMs: TIMEOUT_MS } : { timeoutMs: TIMEOUT_MS, ttlMs }
   const began = performance.now()
   let sequence = 0
   let lastRevision = 0
   const write = async (): Promise<void> => {
     while (sequence < entries) {
       const own = sequence++
-      const { revision } = await client.put(keyOf(own % keys), values.of(own), { timeoutMs: TIMEOUT_MS })
+      const { revision } = await client.put(keyOf(own % keys), values.of(own), options)
       lastRevision = Math.max(lastRevision, revision)
     }
   }

@@ -6,12 +6,12 @@ import { keyOf, Values } from './values.js'
 const COMMANDS_PER_BATCH = 100
 
 /** Applies the commands of these writes, so that the state's own size can be told from what else a server holds. */
-export function fillStore(store: KeyValueStore, { entries, keys, valueBytes }: Writes): void {
+export function fillStore(store: KeyValueStore, { entries, keys, valueBytes, ttlMs }: Writes): void {
   const values = new Values(valueBytes)
   for (let sequence = 0; sequence < entries; sequence += COMMANDS_PER_BATCH) {
     const count = Math.min(COMMANDS_PER_BATCH, entries - sequence)
     const commands = Array.from({ length: count }, (_, at): KvCommand => {
-      return { type: 'put', key: keyOf((sequence + at) % keys), value: values.of(sequence + at) }
+      return { type: 'put', key: keyOf((sequence + at) % keys), value: values.of(sequence + at), ttlMs }
     })
     apply(store, commands, sequence + 1)
   }

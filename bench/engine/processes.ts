@@ -68,8 +68,14 @@ export class EngineProcesses {
     return Math.max(0, machineBusySeconds() - this.#busyAtBegin - ours) / (elapsed * cpus().length)
   }
 
+  /** `kill -9` for all that run. */
+  async killAll(): Promise<void> {
+    await Promise.all([...this.#running.keys()].map((id) => this.kill(id)))
+  }
+
   /** Ends whatever still runs. */
   async close(): Promise<void> {
     await Promise.all([...this.#running.values()].map((server) => server.kill()))
+    this.#running.clear()
   }
 }

@@ -44,7 +44,7 @@ const rootSetup = leaderSetup.extend({
     recordPersisted: change('persisted', recordPersisted),
     noteStore: change('peerUp', noteStore),
     forgetStore: change('peerDown', forgetStore),
-    noteTime: change('clock', () => ({})),
+    noteTime: change('clock', () => ({ effects: NO_EFFECTS })),
     noteSecondLeader: change('appendEntries', (context, event) => noteSecondLeader(context, event.from)),
     recordFailure: change('storageFailed', (_, { reason }) => ({ effects: { ...NO_EFFECTS, notices: [reason] } })),
     refuseUnknownEvent: ({ event }) => invariant(false, 'every event has a handler', event.type),
@@ -190,7 +190,7 @@ function noteSecondLeader(context: RaftContext, from: ServerId): Partial<RaftCon
 }
 
 /** A follower hands its clients' proposals to the leader it knows, in that leader's term alone. */
-function forwardProposals(context: RaftContext, { batches }: EventOf<'proposals'>): Partial<RaftContext> {
+export function forwardProposals(context: RaftContext, { batches }: EventOf<'proposals'>): Partial<RaftContext> {
   const { leaderId, hardState } = context
   if (leaderId === undefined) {
     const answers = batches.map(({ nonce, batch }): Answer => ({
@@ -207,7 +207,7 @@ function forwardProposals(context: RaftContext, { batches }: EventOf<'proposals'
   return { effects: respond(context, messages) }
 }
 
-function forwardReads(context: RaftContext, { requests }: EventOf<'reads'>): Partial<RaftContext> {
+export function forwardReads(context: RaftContext, { requests }: EventOf<'reads'>): Partial<RaftContext> {
   const { leaderId, hardState } = context
   if (leaderId === undefined) {
     const answers = requests.map(({ nonce, id }): Answer => ({ type: 'readsRefused', nonce, id, reason: 'noLeader' }))
@@ -235,7 +235,10 @@ function passRefusal(_: RaftContext, { message }: EventOf<'proposeReply'>): Part
 }
 
 /** The leader's answer: its index tells also what is committed, as far as this server matches. */
-function passReadIndex(context: RaftContext, { from, message }: EventOf<'readIndexReply'>): Partial<RaftContext> {
+export function passReadIndex(
+  context: RaftContext,
+  { from, message }: EventOf<'readIndexReply'>,
+): Partial<RaftContext> {
   const { nonce, id, index } = message
   if (index === undefined) {
     return { effects: { ...NO_EFFECTS, answers: [{ type: 'readsRefused', nonce, id, reason: 'notLeader' }] } }

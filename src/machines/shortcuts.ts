@@ -1,10 +1,10 @@
 import { acceptEntries, answerHeartbeat, recordPersisted } from './appending.js'
 import { amended, type RaftContext } from './context.js'
-import type { Effect, PendingEffects } from './effects.js'
+import { NO_EFFECTS, type Effect, type PendingEffects } from './effects.js'
 import type { RaftEvent } from './events.js'
 import { takeForwarded } from './forwarding.js'
 import { appendProposals, isSettling, recordAppendReply, recordHeartbeatReply, recordOwnWrite } from './leading.js'
-import { raftMachine } from './raft.machine.js'
+import { forwardProposals, forwardReads, passReadIndex, raftMachine } from './raft.machine.js'
 import { takeReads } from './reads.js'
 
 type MachineState = ReturnType<typeof raftMachine.getInitialSnapshot>
@@ -32,6 +32,7 @@ export const swiftRaftMachine = Object.create(raftMachine, {
 
 /** What the event changes; undefined where the machine is to decide. */
 export function shortcut({ value, context }: ActiveState, event: RaftEvent): Partial<RaftContext> | undefined {
+  if (event.type === 'clock') return { effects: NO_EFFECTS }
   if (typeof value === 'string') return undefined
   if ('leader' in value) return context.leadership === undefined ? undefined : leaderShortcut(context, event)
   return 'follower' in value ? followerShortcut(context, event) : undefined
@@ -77,6 +78,12 @@ function followerShortcut(context: RaftContext, event: RaftEvent): Partial<RaftC
       return answerHeartbeat(context, event.from, event.message, event.now)
     case 'persisted':
       return recordPersisted(context, event)
+    case 'proposals':
+      return forwardProposals(context, event)
+    case 'reads':
+      return forwardReads(context, event)
+    case 'readIndexReply':
+      return passReadIndex(context, event)
     default:
       return undefined
   }

@@ -67,7 +67,16 @@ describe('a shortcut', () => {
     const names = ['proposals', 'propose', 'reads', 'readIndex', 'appendEntriesReply', 'heartbeatReply', 'persisted']
     const expected = names.map((name) => `leader ${name}`)
     expect([...taken.keys()].sort()).toEqual(
-      [...expected, 'follower appendEntries', 'follower heartbeat', 'follower persisted'].sort(),
+      [
+        ...expected,
+        'follower appendEntries',
+        'follower heartbeat',
+        'follower persisted',
+        'follower proposals',
+        'follower reads',
+        'follower readIndexReply',
+        ...['follower', 'preCandidate', 'candidate', 'leader'].map((role) => `${role} clock`),
+      ].sort(),
     )
   })
 })
