@@ -144,9 +144,12 @@ export class SnapshotUpkeep {
     })
   }
 
-  /** A damaged snapshot has been set aside. Where the log goes on from an older one, or from nothing, it costs only time. */
+  /**
+   * A damaged snapshot has been set aside, or is one that the state machine refuses. Where the log goes on from an older
+   * one, or from nothing, it costs only time.
+   */
   #restoreOlder(id: SnapshotId, error: Error): void {
-    const [older] = this.#ports.snapshots.stored
+    const older = this.#ports.snapshots.stored.find((known) => known.id.index < id.index)
     const { index: begin } = this.#ports.context().log.boundary
     const isDamaged = error instanceof ActorumError && error.code === 'CORRUPT'
     const isCovered = older === undefined ? begin === 0 : older.id.index >= begin

@@ -11,7 +11,7 @@ export const NO_FAILURES: Pick<StoryOptions, 'failed'> = {
   },
 }
 
-/** Server 1 leads term 1, and no fault explains that a server stops. */
+/** Server 1 leads term 1, and all know that its no-op is committed. */
 export function begin(options: StoryOptions = {}): Story {
   const story = Story.ledBy(1, { ...NO_FAILURES, ...options })
   story.until('all know that all is committed', () => story.running.every(({ id }) => isSettled(story, id)))

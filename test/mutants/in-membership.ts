@@ -164,4 +164,13 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     runsMax: 60,
     laws: [LIVENESS, 'a healed cluster changes its membership'],
   },
+  {
+    name: 'tells no other member who belongs to the cluster, unless a leader is known',
+    file: 'actors/join-answers.ts',
+    find: 'else if (isMember && this.#isMember(member)) this.#accept(answer)',
+    replace: 'else if (isMember && this.#isMember(member) && leader !== undefined) this.#accept(answer)',
+    hunt: 'membership',
+    runsMax: 60,
+    laws: [LIVENESS, 'a healed cluster changes its membership'],
+  },
 ]

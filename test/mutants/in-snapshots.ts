@@ -96,6 +96,15 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     laws: ['no entry is acknowledged before it is durable', LIVENESS],
   },
   {
+    name: 'offers a snapshot no second time, though nothing is heard of the first',
+    file: 'actors/snapshot-streams.ts',
+    find: 'if (this.#isCurrent(stream)) this.#offer(stream)',
+    replace: 'if (!this.#isCurrent(stream)) this.#offer(stream)',
+    hunt: 'snapshots',
+    runsMax: 60,
+    laws: [LIVENESS],
+  },
+  {
     name: 'does not know how far its state has come after it was restored',
     file: 'actors/apply-actor.ts',
     find: 'this.#isRestoring = false\n    this.#end = end\n',

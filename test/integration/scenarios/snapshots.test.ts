@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { ActorumError } from '../../../src/errors.js'
 import type { ServerId } from '../../../src/machines/types.js'
+import { KeyValueStore } from '../../../src/state-machines/kv/key-value-store.js'
+import type { SnapshotSink } from '../../../src/state-machines/ports.js'
 import type { SimulationOptions } from '../../../src/testing/simulation/simulated-cluster.js'
 import { type Heard, Story, T } from './story.js'
 
@@ -175,5 +178,51 @@ describe('SCENARIO 25: a transfer that is interrupted', () => {
     story.heals()
     expect(story.heardBy(1, 'installSnapshotReply').some(({ message }) => message.outcome === 'refused')).toBe(true)
     expect(story.stored(3, 'key 59')).toBe('value 59')
+  })
+})
+
+/** A state machine that finds fault with the next so many snapshots, however sound their files are. */
+class Choosy extends KeyValueStore {
+  static refusals = 0
+  static refused = 0
+
+  override restore(): SnapshotSink {
+    const sink = super.restore()
+    const end = (): void => {
+      if (Choosy.refusals-- <= 0) return sink.end()
+      Choosy.refused++
+      throw new ActorumError('CORRUPT', 'What this snapshot says cannot be.')
+    }
+    return { write: (chunk) => sink.write(chunk), end, abandon: () => sink.abandon() }
+  }
+}
+
+/** Server 3 starts again with two snapshots and so many entries before the newest, of which it refuses some. */
+function refusing(refusals: number, logEntriesKept: number): Story {
+  const story = Story.ledBy(1, { snapshotting: { ...BY_CALL, logEntriesKept }, stateMachine: () => new Choosy() })
+  for (const part of [0, 1]) {
+    for (let entry = 0; entry < 10; entry++) story.done(story.put(1, `key ${part}.${entry}`, 'value'))
+    story.until('server 3 has applied it all', () => story.stored(3, `key ${part}.9`) === 'value')
+    story.done(story.snapshot(3))
+  }
+  Object.assign(Choosy, { refusals, refused: 0 })
+  story.server(3).kill()
+  story.server(3).start()
+  return story
+}
+
+describe('a snapshot that the state machine itself refuses', () => {
+  it('gives way to the one before it, and the log after that', () => {
+    const story = refusing(1, 100)
+    story.until('the state is there', () => story.stored(3, 'key 1.9') === 'value')
+    expect(story.stored(3, 'key 0.0')).toBe('value')
+    expect(Choosy.refused).toBe(1)
+  })
+
+  it('stops the server when both are refused, each once, and the log does not begin at the beginning', () => {
+    const story = refusing(10, 0)
+    story.until('server 3 has stopped', () => story.server(3).running === undefined)
+    expect(story.server(3).failure?.code).toBe('CORRUPT')
+    expect(Choosy.refused).toBe(2)
   })
 })
