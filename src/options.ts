@@ -464,18 +464,18 @@ function resolveCall(
   if (!CONSISTENCIES.includes(consistency)) {
     throw invalid(`consistency is ${shown(consistency)}; it must be 'linearizable', 'lease' or 'eventual'`)
   }
-  return { signal, timeoutMs, consistency, ...freshnessOf(options) }
+  const { maxStalenessMs = Infinity, minRevision = 0 } = options
+  checkFreshness(maxStalenessMs, minRevision)
+  return { signal, timeoutMs, consistency, maxStalenessMs, minRevision }
 }
 
-function freshnessOf(options: ReadOptions): Pick<ResolvedCallOptions, 'maxStalenessMs' | 'minRevision'> {
-  const { maxStalenessMs = Infinity, minRevision = 0 } = options
+function checkFreshness(maxStalenessMs: unknown, minRevision: unknown): void {
   if (typeof maxStalenessMs !== 'number' || !(maxStalenessMs > 0)) {
     throw invalid(`maxStalenessMs is ${shown(maxStalenessMs)}; it must be a number above 0`)
   }
   if (!isIntegerIn(minRevision, 0, Number.MAX_SAFE_INTEGER)) {
     throw invalid(`minRevision is ${shown(minRevision)}; it must be a revision: an integer from 0`)
   }
-  return { maxStalenessMs, minRevision }
 }
 
 /** Whether it can be listened to as an AbortSignal can. */

@@ -89,7 +89,8 @@ export class PendingReads {
   /** What to ask the machine for now. */
   drain(leader: LeaderView, now: number): readonly ReadAsked[] {
     const asks: ReadAsked[] = []
-    for (const [id, batch] of [...this.#asked]) {
+    // What is asked again comes under a new number, behind the others: each is looked at once.
+    for (const [id, batch] of this.#asked.size === 0 ? [] : [...this.#asked]) {
       if (!this.#isOverdue(batch, leader, now)) continue
       this.#asked.delete(id)
       this.#ask(batch, leader, now, asks)

@@ -467,17 +467,17 @@ export class RaftServer<Command, Result> {
     this.#handler.membershipChanged?.()
   }
 
-  #drainRequests(instant: Instant): void {
+  #drainRequests({ now, wallTime }: Instant): void {
     this.#isAwake = false
     // While its own write is under way a leader lets the next batch grow: it could not be written sooner, and fewer,
     // larger batches cost every server less.
     const mayPropose = !this.#leader.isSelf || !this.#runner.isWriting
-    const batches = mayPropose ? this.#proposals.drain(this.#leader, instant.now) : []
-    if (batches.length > 0) this.#send({ ...instant, type: 'proposals', batches })
-    if (mayPropose) this.#expiries.review(instant)
-    for (const event of this.#changes.drain(this.#leader)) this.#send({ ...instant, ...event })
-    const requests = this.#reads.drain(this.#leader, instant.now)
-    if (requests.length > 0) this.#send({ ...instant, type: 'reads', requests })
+    const batches = mayPropose ? this.#proposals.drain(this.#leader, now) : []
+    if (batches.length > 0) this.#send({ type: 'proposals', batches, now, wallTime })
+    if (mayPropose) this.#expiries.review({ now, wallTime })
+    for (const event of this.#changes.drain(this.#leader)) this.#send({ ...event, now, wallTime })
+    const requests = this.#reads.drain(this.#leader, now)
+    if (requests.length > 0) this.#send({ type: 'reads', requests, now, wallTime })
   }
 
   readonly #answer = (answer: Answer): void => {

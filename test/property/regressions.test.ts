@@ -27,6 +27,9 @@ claimRun('a wiped server elects nobody who lacks what it has forgotten', { seed:
 // A snapshot that another one followed at once became the state, and was not said to be applied.
 claimRun('a server knows what it has applied between two snapshots that it restores', { seed: 380_392_432 })
 
+// A judge gave a watcher that is slow, and asks for the history one change at a time, too little time.
+claimRun('a slow watcher is told of everything in the end', { seed: 384_503_171, coordination: true })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

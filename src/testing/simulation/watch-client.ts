@@ -77,6 +77,11 @@ export class WatchClient {
     this.#isStopped = true
   }
 
+  /** Up to which revision it has been told of every change. */
+  get told(): LogIndex {
+    return (this.#watching?.judge.next ?? 0) - 1
+  }
+
   /** Whether it has been told of every change up to `revision`. */
   isThrough(revision: LogIndex): boolean {
     return this.#watching?.hasState === true && this.#watching.judge.isThrough(revision)
