@@ -30,6 +30,9 @@ claimRun('a server knows what it has applied between two snapshots that it resto
 // A judge gave a watcher that is slow, and asks for the history one change at a time, too little time.
 claimRun('a slow watcher is told of everything in the end', { seed: 384_503_171, coordination: true })
 
+// A judge took watchers that had only just lost their servers for ones that stand still.
+claimRun('watchers are given the time to find another server', { seed: 388_284_428, coordination: true })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

@@ -131,7 +131,7 @@ export class CoordinationClients {
     const behind = (): WatchClient | undefined => this.#watchers.find((one) => !one.isThrough(ledger.lastIndex))
     // A slow one may have much before it: what counts is that it gets on.
     const told = (): number => this.#watchers.reduce((sum, { told }) => sum + told, 0)
-    for (let before = -1; behind() !== undefined && told() > before;) {
+    for (let before = -Infinity; behind() !== undefined && told() > before;) {
       before = told()
       cluster.advanceUntil(() => behind() === undefined, SETTLING_MS_MAX)
     }
