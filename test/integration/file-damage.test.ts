@@ -59,10 +59,14 @@ interface SegmentFile {
   readonly written: number
 }
 
-/** What of each segment in `directory` is written; the last may be one that is not used yet. */
+/**
+ * What of each segment in `directory` is written; the last may be one that is not used yet. An open store gets the
+ * next ready beside its writes, and that one has another name until it is.
+ */
 async function segmentsIn(directory: string): Promise<SegmentFile[]> {
   const folder = join(directory, 'segments')
-  const paths = (await readdir(folder)).toSorted().map((name) => join(folder, name))
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.segment'))
+  const paths = names.toSorted().map((name) => join(folder, name))
   return Promise.all(
     paths.map(async (path) => ({ path, written: (await readFile(path)).findLastIndex((byte) => byte !== 0) + 1 })),
   )
