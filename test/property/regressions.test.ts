@@ -33,6 +33,9 @@ claimRun('a slow watcher is told of everything in the end', { seed: 384_503_171,
 // A judge took watchers that had only just lost their servers for ones that stand still.
 claimRun('watchers are given the time to find another server', { seed: 388_284_428, coordination: true })
 
+// A judge had forgotten that the disk failed while a surplus snapshot was deleted, which shows in what is asked of it next.
+claimRun('a snapshot disk that failed for a while may stop its server later', { seed: 389_565_613 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

@@ -54,6 +54,8 @@ export class Nemesis<Command, Result> {
   readonly #operator: Operator<Command, Result>
   /** Servers whose disks are failing. */
   readonly #failing = new Map<ServerId, number>()
+  /** Whose snapshot disk failed since they started: some failures show only in what is asked of it next. */
+  readonly #snapshotsFailed = new Set<ServerId>()
   /** Crashed without their newest watermark: until they start again, damage to the tail could not be told from a write cut short. */
   readonly #unmarked = new Set<ServerId>()
   readonly #heals = new Set<Heal>()
@@ -107,6 +109,7 @@ export class Nemesis<Command, Result> {
   readonly started = (id: ServerId): void => {
     this.#damaged.delete(id)
     this.#unmarked.delete(id)
+    if (!this.#failing.has(id)) this.#snapshotsFailed.delete(id)
   }
 
   readonly failed = (id: ServerId, error: ActorumError): void => {
@@ -114,7 +117,7 @@ export class Nemesis<Command, Result> {
     const hasDamagedSnapshots = (this.#damagedSnapshots.get(id)?.size ?? 0) > 0
     const isExpected =
       error.code === 'STORAGE_FAILED'
-        ? this.#failing.has(id)
+        ? this.#failing.has(id) || this.#snapshotsFailed.has(id)
         : isDamage && (this.#damaged.has(id) || hasDamagedSnapshots)
     if (!isExpected)
       throw new Violation('a server stops only for a reason', `server ${id}: ${error.code}: ${error.message}`)
@@ -367,6 +370,7 @@ export class Nemesis<Command, Result> {
   #failSnapshots(server: SimulatedServer<Command, Result>, { how }: FailingSnapshots): Heal {
     const { id, snapshotDisk } = server
     this.#failing.set(id, (this.#failing.get(id) ?? 0) + 1)
+    this.#snapshotsFailed.add(id)
     if (how === 'torn write') snapshotDisk.tearNextWrite()
     else if (how === 'failed write') snapshotDisk.failNextWrite()
     else if (how === 'failed sync') snapshotDisk.failNextSync()
