@@ -13,9 +13,9 @@ import {
 import { renewLease, transferTarget } from './leading.js'
 import { configurationAfter, firstStep, lastStep, sameConfiguration } from './membership.js'
 import type { MembershipChange } from './messages.js'
-import { newProgress } from './progress.js'
+import { newProgress, progressWith, type Progress } from './progress.js'
 import { isJoint, isVoter, peersOf, voteResult } from './quorum.js'
-import type { Configuration, ServerId } from './types.js'
+import type { Configuration, LogIndex, ServerId } from './types.js'
 
 /** What a leader does to change its cluster's membership: one change at a time, by joint consensus (thesis §4.3). */
 
@@ -80,10 +80,9 @@ function appendConfiguration(
   const peers = peersOf(configuration, context.id)
   const progress = new Map(leadership.progress)
   const departing = new Map(leadership.membership.departing)
-  for (const peer of peers) {
-    departing.delete(peer)
-    if (!progress.has(peer)) progress.set(peer, newProgress(index, instant.now))
-  }
+  const added = peers.filter((peer) => departing.delete(peer) || !progress.has(peer))
+  for (const peer of added) progress.set(peer, progressAnew(progress.get(peer), index, instant.now))
+  const addedAt = added.length > 0 ? instant.now : leadership.membership.addedAt
   const until = instant.now + 2 * context.settings.electionTimeoutMs
   for (const peer of progress.keys())
     if (!peers.includes(peer) && !departing.has(peer)) departing.set(peer, { index, until })
@@ -93,7 +92,7 @@ function appendConfiguration(
       configurations: [...context.configurations, { index, configuration }],
       leadership: { ...leadership, progress },
     },
-    { departing },
+    { departing, addedAt },
   )
   const draft = {
     kind: 'configuration',
@@ -103,6 +102,13 @@ function appendConfiguration(
   } as const
   // A leader that was alone needed no lease to end; now others count.
   return appendAndReplicate(renewLease(appended), [draft], instant)
+}
+
+/** Of a peer that has just been left out only the connection counts: it may come back as another. */
+function progressAnew(before: Progress | undefined, index: LogIndex, now: number): Progress {
+  const anew = newProgress(index, now)
+  if (before === undefined) return anew
+  return progressWith(anew, { mode: before.mode === 'down' ? 'down' : 'probe', nonce: before.nonce })
 }
 
 /** The joint configuration is committed: both majorities know of the change, and the new one may go on alone. */
@@ -191,12 +197,19 @@ function changeOurselves(context: RaftContext, change: MembershipChange, instant
   return appendConfiguration(context, firstStep(before, next), instant)
 }
 
-/** Members whose data directories are seen and not yet written down: later a wiped one under an old id shows. */
+/**
+ * Members whose data directories are seen and not yet written down: later a wiped one under an old id shows. A connection
+ * may not have noticed yet that the server at its other end is gone, so its directory counts once the member has answered.
+ */
 export function unrecordedStores(context: RaftContext): Configuration | undefined {
   const configuration = configurationOf(context)
   const { id: own, identity } = context
+  const { progress, membership } = leadershipOf(context)
   const seen = (id: ServerId): string | undefined => {
-    return id === own ? identity.storeId || undefined : identity.storeIds.get(id)
+    if (id === own) return identity.storeId || undefined
+    const known = progress.get(id)
+    const hasAnswered = known !== undefined && (known.matchIndex > 0 || known.confirmedRound > 0)
+    return hasAnswered && known.confirmedSentAt >= membership.addedAt ? identity.storeIds.get(id) : undefined
   }
   const { members } = configuration
   const missing = members?.filter(({ storeId }) => storeId === undefined) ?? []

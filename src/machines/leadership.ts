@@ -44,6 +44,8 @@ export interface MembershipBooks {
   readonly departing: ReadonlyMap<ServerId, { readonly index: LogIndex; readonly until: number }>
   /** Since when each promotable learner has been caught up. */
   readonly caughtUp: ReadonlyMap<ServerId, number>
+  /** When a server was last added: who answers what was sent earlier may be one that was under its id before. */
+  readonly addedAt: number
 }
 
 export interface ChangeOrigin {
@@ -57,6 +59,7 @@ const NO_MEMBERSHIP_BOOKS: MembershipBooks = {
   taken: new Map(),
   departing: new Map(),
   caughtUp: new Map(),
+  addedAt: -Infinity,
 }
 
 export interface SentRound {
