@@ -1,6 +1,8 @@
 /** One server of the soak in a process of its own, with the clients that are embedded in it. */
 import { EmbeddedEngine } from '../src/index.js'
 import { answerParent } from './ipc.js'
+import { memoryNow } from './soak/breakdown.js'
+import type { Breakdown } from './soak/breakdown.js'
 import { readServer } from './soak/client.js'
 import { Ledger } from './soak/ledger.js'
 import type { LedgerState } from './soak/ledger.js'
@@ -8,10 +10,10 @@ import { Reader } from './soak/reader.js'
 import { Reporter } from './soak/reporter.js'
 import { Writer } from './soak/writer.js'
 import { listenOf } from './subject.js'
-import type { Members } from './subject.js'
+import type { LogStoreName, Members } from './subject.js'
 
 export interface SoakProtocol {
-  start: { ask: { id: number; dataDir: string; members: Members; snapshotLogBytes: number }; reply: { leads: boolean } }
+  start: { ask: SoakPlan; reply: { leads: boolean } }
   load: { ask: { ledgers: LedgerState[]; readers: number; pauseMs: number }; reply: void }
   leads: { ask: void; reply: boolean }
   /** Answered once every call has been answered and reported. */
@@ -21,10 +23,16 @@ export interface SoakProtocol {
   memory: { ask: void; reply: Memory }
 }
 
-/** After a garbage collection. */
-export interface Memory {
-  readonly rssMb: number
-  readonly heapMb: number
+export interface SoakPlan {
+  readonly id: number
+  readonly dataDir: string
+  readonly members: Members
+  readonly logStore: LogStoreName
+  readonly snapshotLogBytes: number
+  readonly historyBytesMax: number
+}
+
+export interface Memory extends Breakdown {
   /** Entries up to here are in snapshots alone. */
   readonly compactedIndex: number
 }
@@ -65,9 +73,7 @@ answerParent<SoakProtocol>({
   },
   read: ({ writers }) => readServer(started().client, writers),
   memory: () => {
-    globalThis.gc?.()
-    const { rss, heapUsed } = process.memoryUsage()
     const compactedIndex = started().roleActor.getSnapshot().context.log.boundary.index
-    return { rssMb: rss / 2 ** 20, heapMb: heapUsed / 2 ** 20, compactedIndex }
+    return { ...memoryNow(), compactedIndex }
   },
 })

@@ -1,6 +1,6 @@
 /**
  * Ten minutes of load while servers are killed: `npm run soak -- --minutes 10 --kill-every 10`. With `--kill-every 0` none
- * is, and their memory is that of servers which run for long.
+ * is, with `--spare 3` all but server 3: then its memory is that of a server which runs for long.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,26 +10,31 @@ import { parseArgs } from 'node:util'
 import { seededRandom } from '../src/machines/time-and-chance.js'
 import { freeMembers, SERVERS } from './cluster.js'
 import { describeMachine, machineLine } from './machine.js'
-import { positive } from './options.js'
+import { logStoresOf, positive } from './options.js'
 import { SoakCluster } from './soak/cluster.js'
+import type { Breakdown } from './soak/breakdown.js'
 import { trendOf } from './soak/memory.js'
 import type { MemorySample } from './soak/memory.js'
+import type { LogStoreName } from './subject.js'
 
 const DOWN_MS = 1000
 const SAMPLE_MS = 5000
-/** One line a minute. */
-const SAMPLES_PER_LINE = 60_000 / SAMPLE_MS
 
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     'kill-every': { type: 'string', default: '10' },
+    /** A server that is never killed; 0: none. */
+    spare: { type: 'string', default: '0' },
+    /** `level` or `file`. */
+    'log-store': { type: 'string', default: 'file' },
     writers: { type: 'string', default: '100' },
     readers: { type: 'string', default: '30' },
     /** Between a client's calls (ms); 0 is as fast as it goes, and makes gigabytes of log. */
     pause: { type: 'string', default: '20' },
-    /** The engine's option, in MB; a fraction of its default, so that a minute of this load fills it. */
-    'snapshot-log-mb': { type: 'string', default: '16' },
+    /** The engine's options, in MB; fractions of their defaults, so that a minute or two of this load fill them. */
+    'snapshot-log-mb': { type: 'string', default: '4' },
+    'history-mb': { type: 'string', default: '1' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     dir: { type: 'string', default: tmpdir() },
   },
@@ -38,17 +43,28 @@ const load = {
   writers: positive('--writers', values.writers),
   readers: positive('--readers', values.readers),
   pauseMs: Number(values.pause),
+  logStore: logStoreOf(values['log-store']),
   snapshotLogBytes: Math.ceil(positive('--snapshot-log-mb', values['snapshot-log-mb']) * 2 ** 20),
+  historyBytesMax: Math.ceil(positive('--history-mb', values['history-mb']) * 2 ** 20),
 }
 const killEveryMs =
   Number(values['kill-every']) === 0 ? Infinity : positive('--kill-every', values['kill-every']) * 1000
 const endAfterMs = positive('--minutes', values.minutes) * 60_000
+const mortal = SERVERS.filter((id) => id !== Number(values.spare))
 const random = seededRandom(Number(values.seed))
 const dir = await mkdtemp(join(values.dir, 'actorum-soak-'))
 const count = (value: number): string => value.toLocaleString('en-US')
 
+let minutesTold = 0
+
+function logStoreOf(text: string): LogStoreName {
+  const [logStore, other] = logStoresOf(text)
+  if (logStore === undefined || other !== undefined) throw new Error(`--log-store must be level or file, not ${text}`)
+  return logStore
+}
+
 async function killOne(cluster: SoakCluster): Promise<void> {
-  const id = SERVERS[random.uint32() % SERVERS.length]!
+  const id = mortal[random.uint32() % mortal.length]!
   const role = (await cluster.leads(id)) ? 'leader' : 'follower'
   await cluster.kill(id)
   await delay(DOWN_MS)
@@ -63,26 +79,37 @@ async function killOne(cluster: SoakCluster): Promise<void> {
   )
 }
 
-/** By server: all, and the live objects alone. */
-type Samples = readonly { readonly id: number; readonly rss: MemorySample[]; readonly heap: MemorySample[] }[]
+/** By server: what is resident without mapped files, which the system takes back as it likes, and the live objects. */
+type Samples = readonly { readonly id: number; readonly own: MemorySample[]; readonly heap: MemorySample[] }[]
 
 async function sampleMemory(cluster: SoakCluster, samples: Samples, elapsedMs: number): Promise<void> {
   const seconds = elapsedMs / 1000
   const lines = await Promise.all(
-    samples.map(async ({ id, rss, heap }) => {
-      const { rssMb, heapMb, compactedIndex } = await cluster.memory(id)
-      rss.push({ seconds, megabytes: rssMb })
-      heap.push({ seconds, megabytes: heapMb })
-      return `server ${id} ${rssMb.toFixed(0)} MB (heap ${heapMb.toFixed(0)} MB), log from ${count(compactedIndex + 1)}`
+    samples.map(async ({ id, own, heap }) => {
+      const ageSeconds = cluster.ageSeconds(id)
+      const memory = await cluster.memory(id)
+      const ownMb = Number.isNaN(memory.anonymousMb) ? memory.rssMb : memory.anonymousMb
+      own.push({ seconds, ageSeconds, megabytes: ownMb })
+      heap.push({ seconds, ageSeconds, megabytes: memory.heapMb })
+      return `server ${id} (${ageSeconds.toFixed(0)} s): ${breakdown(memory)}, log from ${count(memory.compactedIndex + 1)}`
     }),
   )
-  const taken = samples[0]?.rss.length ?? 0
-  if (taken % SAMPLES_PER_LINE === 0) console.log(`minute ${taken / SAMPLES_PER_LINE}: ${lines.join(', ')}`)
+  const minute = Math.floor(seconds / 60)
+  if (minute > minutesTold) console.log(`minute ${minute}:\n  ${lines.join('\n  ')}`)
+  minutesTold = minute
+}
+
+function breakdown(memory: Breakdown): string {
+  const { rssMb, anonymousMb, fileMb, heapMb, heapTotalMb, externalMb, arrayBuffersMb } = memory
+  const [rss, anonymous, file] = [rssMb, anonymousMb, fileMb].map((mb) => mb.toFixed(0))
+  const heap = `heap ${heapMb.toFixed(0)} of ${heapTotalMb.toFixed(0)}`
+  const external = `external ${externalMb.toFixed(0)} (buffers ${arrayBuffersMb.toFixed(0)})`
+  return `${rss} MB resident (anonymous ${anonymous}, files ${file}), ${heap}, ${external}`
 }
 
 /** Kills and samples, each in its turn: a server that is down cannot be asked. */
 async function soak(cluster: SoakCluster): Promise<Samples> {
-  const samples: Samples = SERVERS.map((id) => ({ id, rss: [], heap: [] }))
+  const samples: Samples = SERVERS.map((id) => ({ id, own: [], heap: [] }))
   const beganAt = performance.now()
   let [killAt, sampleAt] = [killEveryMs, SAMPLE_MS]
   while (Math.min(killAt, sampleAt) <= endAfterMs) {
@@ -113,13 +140,14 @@ function report(cluster: SoakCluster, samples: Samples): boolean {
     console.log(`${verdict}: writer ${writer}, key ${key} holds write ${found} (term ${term || 'unknown'})`)
   }
   let isFlat = true
-  for (const { id, rss, heap } of samples) {
-    for (const [what, trend] of [['resident', trendOf(rss)] as const, ['heap', trendOf(heap)] as const]) {
+  for (const { id, own, heap } of samples) {
+    const isKilled = killEveryMs < Infinity && mortal.includes(id)
+    for (const [what, samples] of [['resident without mapped files', own] as const, ['heap', heap] as const]) {
+      const trend = trendOf(samples, isKilled)
       if (trend === undefined) console.log(`memory of server ${id}, ${what}: too few samples to tell`)
       else {
-        const { fromMb, toMb, minutes } = trend
-        const line = `the line through the last ${minutes.toFixed(1)} minutes goes from ${fromMb.toFixed(0)} to ${toMb.toFixed(0)} MB`
-        console.log(`memory of server ${id}, ${what}: ${line}: ${trend.isFlat ? 'flat' : 'GROWS'}`)
+        const means = `${trend.fromMb.toFixed(0)} MB in the middle, ${trend.toMb.toFixed(0)} MB at the end`
+        console.log(`memory of server ${id}, ${what}: ${means}: ${trend.isFlat ? 'flat' : 'GROWS'}`)
         isFlat &&= trend.isFlat
       }
     }

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { Child } from '../child-process.js'
 import { SERVERS } from '../cluster.js'
 import type { Memory, SoakProtocol } from '../soak-server.js'
-import type { Members } from '../subject.js'
+import type { LogStoreName, Members } from '../subject.js'
 import { Ledger } from './ledger.js'
 import type { Broken, Report } from './reporter.js'
 
@@ -14,8 +14,11 @@ export interface SoakLoad {
   readonly readers: number
   /** Between a client's calls. */
   readonly pauseMs: number
+  readonly logStore: LogStoreName
   /** How much log there may be before a snapshot takes its place. */
   readonly snapshotLogBytes: number
+  /** How much of the past can be read and watched. */
+  readonly historyBytesMax: number
 }
 
 /** The three servers of the soak, and what their clients have been told. */
@@ -25,6 +28,7 @@ export class SoakCluster {
   readonly #load: SoakLoad
   readonly #ledgers: readonly Ledger[]
   readonly #servers = new Map<number, Child<SoakProtocol>>()
+  readonly #startedAt = new Map<number, number>()
   readonly broken: Broken[] = []
   readonly errors = new Map<string, number>()
   acknowledged = 0
@@ -48,9 +52,10 @@ export class SoakCluster {
     const module = new URL('../soak-server.js', import.meta.url)
     const server = new Child<SoakProtocol>(module, ['--expose-gc'], (report) => this.#take(report as Report))
     this.#servers.set(id, server)
-    const { snapshotLogBytes } = this.#load
-    const dataDir = join(this.#dir, String(id))
-    await server.ask('start', { id, members: this.#members, dataDir, snapshotLogBytes })
+    const { logStore, snapshotLogBytes, historyBytesMax } = this.#load
+    const options = { dataDir: join(this.#dir, String(id)), logStore, snapshotLogBytes, historyBytesMax }
+    await server.ask('start', { id, members: this.#members, ...options })
+    this.#startedAt.set(id, performance.now())
   }
 
   startLoad(id: number): Promise<void> {
@@ -90,6 +95,10 @@ export class SoakCluster {
 
   memory(id: number): Promise<Memory> {
     return this.#server(id).ask('memory', undefined)
+  }
+
+  ageSeconds(id: number): number {
+    return (performance.now() - (this.#startedAt.get(id) ?? NaN)) / 1000
   }
 
   async stopLoad(): Promise<void> {

@@ -1,40 +1,40 @@
 /** One server's memory at one moment, after a garbage collection. */
 export interface MemorySample {
+  /** Since the soak began. */
   readonly seconds: number
+  /** Since this server last started. */
+  readonly ageSeconds: number
   readonly megabytes: number
 }
 
-/** The line that fits the samples of the last two thirds of a soak best (least squares). */
+/** What it was in the middle of a soak and at its end: of ten minutes, the fourth and fifth and the last two. */
 export interface Trend {
   readonly fromMb: number
   readonly toMb: number
-  readonly minutes: number
   readonly isFlat: boolean
 }
 
-const SAMPLES_MIN = 20
-const WARMUP_SHARE = 1 / 3
-/** Restarts alone, after which a server is small for a while, move the line by a tenth or so. */
-const RISE_MAX = 0.25
+const FROM_SHARES = [0.3, 0.5] as const
+const TO_SHARES = [0.8, 1] as const
+const SAMPLES_MIN = 5
+const RISE_MAX = 0.1
+/** A restarted server is small at first: of servers that are killed, only samples of about the same age are compared. */
+const KILLED_AGE_SECONDS = [10, 40] as const
 
-/**
- * Whether memory is flat: the first third is left out, while code is compiled and the log grows to what is kept of it;
- * the line through the rest rises by no more than a quarter of where it begins. undefined while there are too few samples to tell.
- */
-export function trendOf(samples: readonly MemorySample[]): Trend | undefined {
+/** Whether memory is flat: it rises by no more than a tenth. undefined while there are too few samples to tell. */
+export function trendOf(samples: readonly MemorySample[], isKilled: boolean): Trend | undefined {
+  const [youngest, oldest] = isKilled ? KILLED_AGE_SECONDS : [0, Infinity]
+  const comparable = samples.filter(({ ageSeconds }) => youngest <= ageSeconds && ageSeconds <= oldest)
   const last = samples.at(-1)?.seconds ?? 0
-  const late = samples.filter(({ seconds }) => seconds >= last * WARMUP_SHARE)
-  const from = late[0]?.seconds
-  if (late.length < SAMPLES_MIN || from === undefined) return undefined
-  const middle = meanOf(late, ({ seconds }) => seconds)
-  const mean = meanOf(late, ({ megabytes }) => megabytes)
-  const spread = meanOf(late, ({ seconds }) => (seconds - middle) ** 2)
-  const slope = meanOf(late, ({ seconds, megabytes }) => (seconds - middle) * (megabytes - mean)) / spread
-  const fromMb = mean + slope * (from - middle)
-  const toMb = mean + slope * (last - middle)
-  return { fromMb, toMb, minutes: (last - from) / 60, isFlat: toMb <= (1 + RISE_MAX) * fromMb }
+  const fromMb = meanWithin(comparable, FROM_SHARES[0] * last, FROM_SHARES[1] * last)
+  const toMb = meanWithin(comparable, TO_SHARES[0] * last, TO_SHARES[1] * last)
+  return fromMb === undefined || toMb === undefined
+    ? undefined
+    : { fromMb, toMb, isFlat: toMb <= (1 + RISE_MAX) * fromMb }
 }
 
-function meanOf(samples: readonly MemorySample[], of: (sample: MemorySample) => number): number {
-  return samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length
+function meanWithin(samples: readonly MemorySample[], from: number, to: number): number | undefined {
+  const within = samples.filter(({ seconds }) => from <= seconds && seconds <= to)
+  if (within.length < SAMPLES_MIN) return undefined
+  return within.reduce((sum, { megabytes }) => sum + megabytes, 0) / within.length
 }
