@@ -35,6 +35,8 @@ const { values } = parseArgs({
     /** Of each phase before and after the catch-up, and of the measurement of the maximum. */
     seconds: { type: 'string', default: '10' },
     'log-store': { type: 'string', default: 'level' },
+    /** `log` or `snapshot`; default: one after the other. */
+    by: { type: 'string' },
     dir: { type: 'string', default: tmpdir() },
     json: { type: 'boolean', default: false },
   },
@@ -47,7 +49,8 @@ const writes = {
   valueBytes: positive('--value-bytes', values['value-bytes']),
 }
 
-type Way = 'log' | 'snapshot'
+const WAYS = ['log', 'snapshot'] as const
+type Way = (typeof WAYS)[number]
 
 interface Figures {
   readonly way: Way
@@ -192,8 +195,10 @@ try {
   const [logStore, other] = logStoresOf(values['log-store'])
   if (logStore === undefined || other !== undefined)
     throw new Error('--log-store must be level or file here, one a run')
+  const ways = WAYS.filter((way) => values.by === undefined || values.by === way)
+  if (ways.length === 0) throw new Error(`--by is ${values.by}; it must be log or snapshot`)
   const figures: Figures[] = []
-  for (const way of ['log', 'snapshot'] as const) {
+  for (const way of ways) {
     figures.push(await new Trial(way, processes, await freeMembers(), dir, logStore).run())
     await Promise.all(SERVERS.map((id) => processes.kill(id)))
   }

@@ -12,7 +12,7 @@ import { encodeNoop, sealRun, type EntryRun, type Origin, type RunKind } from '.
 import type { Instant } from './events.js'
 import { append, runsBetween, termAt } from './log.js'
 import type { Envelope } from './messages.js'
-import { newProgress, progressWith, sendAppends, type Progress } from './progress.js'
+import { isResting, newProgress, progressWith, sendAppends, type Progress } from './progress.js'
 import { isVoter, peersOf, quorumValue, voteResult } from './quorum.js'
 import type { LogIndex, ServerId } from './types.js'
 
@@ -185,6 +185,7 @@ export function replicate(context: RaftContext, peers: readonly ServerId[], effe
   for (const peer of peers) {
     const before = progress.get(peer)
     if (before === undefined) continue
+    if (isResting(before, log, context.instant.now) && areClientsFirst(context, peer)) continue
     const sending = sendAppends(before, log, hardState.term, commitIndex, settings, context.instant.now)
     progress.set(peer, sending.progress)
     for (const message of sending.messages) messages.push({ to: peer, message })
@@ -198,6 +199,19 @@ export function replicate(context: RaftContext, peers: readonly ServerId[], effe
     leadership: leadershipWith(leadership, { progress }),
     effects: effectsWith(effects, { messages, reads, snapshots }),
   })
+}
+
+/** Whether clients have written of late, and need `peer` for it no more than anybody: the others have what is committed. */
+function areClientsFirst(context: RaftContext, peer: ServerId): boolean {
+  const { log, commitIndex, settings, instant } = context
+  const leadership = leadershipOf(context)
+  if (clusterTimeAt(leadership, instant.now) - log.lastClusterTime >= settings.heartbeatIntervalMs) return false
+  const isAbreast = (id: ServerId): boolean => {
+    const progress = leadership.progress.get(id)
+    return progress?.mode === 'replicate' && progress.matchIndex >= commitIndex
+  }
+  const configuration = configurationOf(context)
+  return voteResult(configuration, (id) => id === context.id || (id !== peer && isAbreast(id)) || undefined) === 'won'
 }
 
 /**

@@ -23,7 +23,7 @@ import {
   progressWith,
   rejected,
   resendIfLost,
-  withInflight,
+  withFetched,
   type Progress,
 } from './progress.js'
 import { isJoint, isVoter, quorumValue } from './quorum.js'
@@ -123,7 +123,7 @@ export function sendRead(context: RaftContext, event: EventOf<'entriesRead'>): P
       event.now,
     )
   }
-  const sent = withInflight(progressWith(progress, { mode: 'probe' }), message, event.now)
+  const sent = withFetched(progress, message, log, event.now)
   const { leadership } = withProgress(context, peer, sent)
   return { leadership, effects: { ...NO_EFFECTS, messages: [{ to: peer, message }] } }
 }
