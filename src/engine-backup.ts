@@ -4,6 +4,8 @@ import { crc32 } from 'node:zlib'
 import { fromCallback, randomId } from './engine-parts.js'
 import { ActorumError } from './errors.js'
 import type { LogIndex, Term } from './machines/types.js'
+import { syncDirectory } from './storage/file-directories.js'
+import { patiently } from './storage/file-patience.js'
 import type { SnapshotStore, StoredSnapshot } from './storage/ports.js'
 import { SnapshotScanner } from './storage/snapshot-scanner.js'
 
@@ -64,7 +66,7 @@ async function writeFile(snapshots: SnapshotStore, stored: StoredSnapshot, path:
     } finally {
       await file.close()
     }
-    await rename(unfinished, path)
+    await patiently(() => rename(unfinished, path))
     await syncDirectory(dirname(path))
   } catch (cause) {
     await rm(unfinished, { force: true })
@@ -103,11 +105,4 @@ function writeTo(stream: BackupStream, bytes: Uint8Array): Promise<void> {
       else reject(new ActorumError('STORAGE_FAILED', `the backup was not written: ${error.message}`, { cause: error }))
     })
   })
-}
-
-/** A name is durable once its directory is; Windows cannot sync one, and need not. */
-export async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(directory, 'r')
-  await handle.sync().finally(() => handle.close())
 }

@@ -11,7 +11,7 @@ import { peersOf } from './machines/quorum.js'
 import type { Configuration, Member } from './machines/types.js'
 import { commandBytesMax, type ResolvedOptions } from './options.js'
 import { FileLogStore } from './storage/file-log-store.js'
-import { refuseOtherKind } from './storage/file-or-level.js'
+import { kindFor, type LogStoreKind } from './storage/file-or-level.js'
 import { FileSnapshotStore } from './storage/file-snapshot-store.js'
 import { LevelLogStore } from './storage/level-log-store.js'
 import type { LogStore, Recovered, SnapshotsFound, SnapshotStore } from './storage/ports.js'
@@ -96,9 +96,20 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
 async function makeStore({ dataDir, durability, syncIntervalMs, logStore }: ResolvedOptions): Promise<LogStore> {
   const directory = join(dataDir, 'log')
   await refuseUnfinished(dataDir)
-  await refuseOtherKind(directory, logStore)
+  const kind = await kindOf(directory, logStore)
   const storeOptions = { directory, durability, syncIntervalMs, clock: realClock, checksum: crc32 }
-  return logStore === 'file' ? new FileLogStore(storeOptions) : new LevelLogStore(storeOptions)
+  return kind === 'file' ? new FileLogStore(storeOptions) : new LevelLogStore(storeOptions)
+}
+
+async function kindOf(directory: string, asked: LogStoreKind | undefined): Promise<LogStoreKind> {
+  try {
+    return await kindFor(directory, asked)
+  } catch (cause) {
+    if (cause instanceof ActorumError) throw cause
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const advice = 'let this process read and write there, or name another dataDir'
+    throw new ActorumError('STORAGE_FAILED', `the directory ${directory} cannot be read: ${why}; ${advice}`, { cause })
+  }
 }
 
 async function refuseUnfinished(dataDir: string): Promise<void> {

@@ -6,7 +6,7 @@ import { type Member, SERVER_ID_MAX, type ServerId } from './machines/types.js'
  * `validateOptions`; a wrong or unknown one is refused with INVALID_ARGUMENT.
  */
 export interface EngineOptions {
-  /** Directory of this server's log, vote and snapshots. Made when missing; one engine at a time. */
+  /** Directory, on a local disk, of this server's log, vote and snapshots. Made when missing; one engine at a time. */
   readonly dataDir: string
   /** This server's id, 1 to 2^32 − 1. Never given to another server. Default 1. */
   readonly id?: ServerId | undefined
@@ -36,10 +36,10 @@ export interface EngineOptions {
   /** Between background syncs of `mem-first`. 1 to 60,000, default 100. */
   readonly syncIntervalMs?: number | undefined
   /**
-   * What keeps the log: `level` a LevelDB, `file` segment files. A directory stays with the one that made it. Default
-   * `level`.
+   * What keeps the log: `file` segment files, `level` a LevelDB. A directory stays with the one that made it: given,
+   * this must be that one. Default: the directory's own, and `file` for a new one.
    */
-  readonly logStore?: 'level' | 'file' | undefined
+  readonly logStore?: 'file' | 'level' | undefined
 
   /** T: a follower that hears from no leader for a time drawn in [T, 2T) campaigns. 10 to 600,000, default 1,000. */
   readonly electionTimeoutMs?: number | undefined
@@ -157,7 +157,7 @@ export interface Notice {
 
 /** The options as the engine uses them: every one present and within its bounds. */
 export type ResolvedOptions = {
-  readonly [Name in keyof EngineOptions]-?: Name extends 'listen' | 'clusterId' | 'join'
+  readonly [Name in keyof EngineOptions]-?: Name extends 'listen' | 'clusterId' | 'join' | 'logStore'
     ? EngineOptions[Name]
     : NonNullable<EngineOptions[Name]>
 } & {
@@ -182,6 +182,8 @@ interface Rule<Value> {
   readonly fault: (value: unknown) => string | undefined
 }
 
+const LOG_STORE = oneOf('file', 'level')
+
 /** A new option needs its line in `EngineOptions` and its line here. */
 const RULES: { readonly [Name in keyof EngineOptions]-?: Rule<EngineOptions[Name] | undefined> } = {
   dataDir: must(undefined, 'the path of a directory', isPath),
@@ -203,7 +205,7 @@ const RULES: { readonly [Name in keyof EngineOptions]-?: Rule<EngineOptions[Name
   ),
   durability: oneOf('disk-first', 'mem-first'),
   syncIntervalMs: integer(100, 1, 60_000),
-  logStore: oneOf('level', 'file'),
+  logStore: { fallback: undefined, fault: (value) => (value === undefined ? undefined : LOG_STORE.fault(value)) },
   electionTimeoutMs: integer(1000, 10, 600_000),
   heartbeatIntervalMs: integer(100, 1, 200_000),
   electionPriority: must(0, 'a number from -1 to 1', (value) => {
@@ -409,7 +411,8 @@ export interface ReadOptions extends CallOptions {
   readonly maxStalenessMs?: number | undefined
   /**
    * Of an `eventual` read: it waits until this server has applied this revision, so that a client which moves between
-   * servers sees its own writes and never goes back. Default 0.
+   * servers sees its own writes and never goes back; a causal view gives it by itself. A `lease` read is confirmed by a
+   * round on a server that has not applied it. Default 0.
    */
   readonly minRevision?: number | undefined
 }

@@ -2,12 +2,13 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { realClock } from '../actors/clock.js'
-import { syncDirectory } from '../engine-backup.js'
 import { fromCallback, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { Boundary, HardState, Member, ServerId } from '../machines/types.js'
+import { syncDirectory } from '../storage/file-directories.js'
 import { FileLogStore } from '../storage/file-log-store.js'
-import type { LogStoreKind } from '../storage/file-or-level.js'
+import { kindAmong, type LogStoreKind } from '../storage/file-or-level.js'
+import { patiently } from '../storage/file-patience.js'
 import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
 import { LevelLogStore } from '../storage/level-log-store.js'
 import type { LogStore, Recovered } from '../storage/ports.js'
@@ -53,7 +54,7 @@ export async function prepare(next: NewDirectory): Promise<void> {
 /** Gives what `prepare` made its place, the log first: without it a snapshot alone would look like a new server's. */
 export async function adopt(dataDir: string): Promise<void> {
   const folder = join(dataDir, UNFINISHED)
-  for (const part of PARTS) await rename(join(folder, part), join(dataDir, part))
+  for (const part of PARTS) await patiently(() => rename(join(folder, part), join(dataDir, part)))
   await syncDirectory(dataDir)
   await rm(folder, { recursive: true })
   await syncDirectory(dataDir)
@@ -69,11 +70,10 @@ export async function namesIn(directory: string): Promise<readonly string[]> {
   }
 }
 
-/** Which kind of log a data directory holds; undefined where it holds none. */
+/** Which kind of log a data directory holds; undefined where it holds none. Rejects with INVALID_ARGUMENT for two. */
 export async function kindOf(dataDir: string): Promise<LogStoreKind | undefined> {
-  const names = await namesIn(join(dataDir, 'log'))
-  if (names.includes('segments')) return 'file'
-  return names.includes('log') ? 'level' : undefined
+  const directory = join(dataDir, 'log')
+  return kindAmong(directory, await namesIn(directory))
 }
 
 export function openable(directory: string, logStore: LogStoreKind): LogStore {

@@ -1,13 +1,14 @@
 import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { syncDirectory } from '../engine-backup.js'
 import { fromCallback, randomId, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { LogIndex, Member, ServerId, Term } from '../machines/types.js'
 import { type EngineOptions, validateOptions } from '../options.js'
-import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
+import { syncDirectory } from '../storage/file-directories.js'
 import type { LogStoreKind } from '../storage/file-or-level.js'
+import { patiently } from '../storage/file-patience.js'
+import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
 import type { Recovered, SnapshotsFound } from '../storage/ports.js'
 import { fitToSnapshot } from '../storage/restore-point.js'
 import { adopt, failed, kindOf, namesIn, openable, openStore, PARTS, prepare } from './data-directory.js'
@@ -106,7 +107,7 @@ async function replace(dataDir: string, keptIn: string, prepareNext: () => Promi
   try {
     await prepareNext()
     await mkdir(keptIn)
-    for (const part of PARTS) await rename(join(dataDir, part), join(keptIn, part))
+    for (const part of PARTS) await patiently(() => rename(join(dataDir, part), join(keptIn, part)))
     await syncDirectory(keptIn)
     await adopt(dataDir)
   } catch (cause) {

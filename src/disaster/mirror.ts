@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib'
 import { ActorumError } from '../errors.js'
 import { DirectoryLock } from '../storage/file/directory-lock.js'
 import { FileDisk } from '../storage/file-disk.js'
-import type { LogStoreKind } from '../storage/file-or-level.js'
+import { LOG_FOLDERS, type LogStoreKind } from '../storage/file-or-level.js'
 import { isOpenHere, LevelDisk } from '../storage/level-disk.js'
 import type { RecordDisk } from '../storage/record-disk.js'
 import { codeOf, namesIn } from './data-directory.js'
@@ -18,7 +18,6 @@ export interface Mirror {
 
 /** Files that are written once, and only read later: a link is enough. */
 const WRITTEN_ONCE = /\.(ldb|sst|segment)$/
-const FOLDERS = { level: 'log', file: 'segments' } as const
 
 let mirrors = 0
 
@@ -34,7 +33,7 @@ export async function mirror(directory: string, kind: LogStoreKind): Promise<Mir
     await release()
   }
   try {
-    const folder = FOLDERS[kind]
+    const folder = LOG_FOLDERS[kind]
     await mkdir(join(place, folder))
     for (const name of await namesIn(join(directory, folder))) {
       const isLink = WRITTEN_ONCE.test(name) || name === 'LOCK'
@@ -55,7 +54,7 @@ export async function mirror(directory: string, kind: LogStoreKind): Promise<Mir
 async function lock(directory: string, kind: LogStoreKind): Promise<() => Promise<void>> {
   const whole = await realpath(directory)
   if (kind === 'level') {
-    if (isOpenHere(join(whole, FOLDERS.level))) throw locked(directory)
+    if (isOpenHere(join(whole, LOG_FOLDERS.level))) throw locked(directory)
     return () => Promise.resolve()
   }
   const held = await DirectoryLock.take(whole, `${process.pid}-verify-${++mirrors}`)

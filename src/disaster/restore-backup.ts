@@ -1,7 +1,9 @@
+import { join } from 'node:path'
 import { randomId, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { LogIndex } from '../machines/types.js'
 import { type EngineOptions, validateOptions } from '../options.js'
+import { kindFor } from '../storage/file-or-level.js'
 import { adopt, codeOf, failed, namesIn, prepare } from './data-directory.js'
 import { chunksOf, refusalOf, type SnapshotEnds, verifySnapshot } from './snapshot-file.js'
 
@@ -43,7 +45,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   try {
     await prepare({
       dataDir,
-      logStore,
+      logStore: await kindFor(join(dataDir, 'log'), logStore),
       clusterId,
       self: { id, address: listen, storeId },
       // The new cluster's first election raises it.

@@ -1,4 +1,4 @@
-import { mkdir, realpath } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { ActorumError } from '../errors.js'
 import type { Checksum, LogIndex } from '../machines/types.js'
@@ -7,6 +7,8 @@ import { Replay } from './file/replay.js'
 import type { RunPlace } from './file/run-places.js'
 import { SegmentFiles } from './file/segment-files.js'
 import { SegmentedLog } from './file/segmented-log.js'
+import { makeDirectory } from './file-directories.js'
+import { LOG_FOLDERS } from './file-or-level.js'
 import type { Callback } from './ports.js'
 import { refuse } from './record-disk.js'
 import type { DiskContents, RecordBatch, RecordDisk } from './record-disk.js'
@@ -43,7 +45,7 @@ export class FileDisk implements RecordDisk {
     this.name = `data directory ${this.#directory}`
     this.#checksum = checksum
     this.#segmentBytes = segmentBytes
-    this.#files = new SegmentFiles(join(this.#directory, 'segments'), checksum)
+    this.#files = new SegmentFiles(join(this.#directory, LOG_FOLDERS.file), checksum)
     this.#watermark = new WatermarkFile(join(this.#directory, 'watermark'))
   }
 
@@ -85,7 +87,7 @@ export class FileDisk implements RecordDisk {
 
   async #openFiles(): Promise<DiskContents> {
     await makeDirectory(this.#directory)
-    const nonce = `${process.pid}-${process.hrtime.bigint()}-${++locksTaken}`
+    const nonce = `${process.pid}-${process.hrtime.bigint().toString(36)}-${++locksTaken}`
     this.#lock = await DirectoryLock.take(await realpath(this.#directory), nonce)
     if (this.#lock === undefined) throw this.#locked()
     try {
@@ -160,16 +162,4 @@ function settle<Result>(promise: Promise<Result>, callback: Callback<Result>): v
     (result) => callback(undefined, result),
     (error: unknown) => refuse(callback, error instanceof Error ? error : new Error(String(error))),
   )
-}
-
-async function makeDirectory(directory: string): Promise<void> {
-  try {
-    await mkdir(directory, { recursive: true })
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    const advice = 'Name one that this process may create and write to'
-    throw new ActorumError('STORAGE_FAILED', `The directory ${directory} cannot be created: ${why}. ${advice}.`, {
-      cause,
-    })
-  }
 }

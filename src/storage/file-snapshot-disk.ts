@@ -1,5 +1,8 @@
-import { close, fsync, ftruncate, mkdir, open, read, readdir, rename, rm, stat, write } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { close, fsync, ftruncate, open, read, readdir, stat, write } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { makeDirectory, syncDirectory } from './file-directories.js'
+import { patiently } from './file-patience.js'
 import type { Callback } from './ports.js'
 import { refuse } from './record-disk.js'
 import type { FileFound, SnapshotDisk, SnapshotFile } from './snapshot-disk.js'
@@ -38,7 +41,7 @@ export class FileSnapshotDisk implements SnapshotDisk {
   }
 
   remove(name: string, callback: Callback): void {
-    rm(join(this.#directory, name), { force: true }, asCallback(callback))
+    perform(awaited(patiently(() => rm(join(this.#directory, name), { force: true }))), callback)
   }
 
   close(callback: Callback): void {
@@ -80,8 +83,7 @@ function asCallback<Result>(callback: Callback<Result>): (error: Error | null | 
 }
 
 function* openDirectory(directory: string): Steps<FileFound[]> {
-  const first = yield* call<string | undefined>((done) => mkdir(directory, { recursive: true }, asCallback(done)))
-  if (first !== undefined) yield* syncParents(directory, first)
+  yield* awaited(makeDirectory(directory))
   const found: FileFound[] = []
   for (const name of yield* call<string[]>((done) => readdir(directory, asCallback(done)))) {
     const { size } = yield* call<{ size: number }>((done) => stat(join(directory, name), asCallback(done)))
@@ -90,25 +92,19 @@ function* openDirectory(directory: string): Steps<FileFound[]> {
   return found
 }
 
-/** The names of new directories, `first` the outermost of them, must outlive a crash as their files must. */
-function* syncParents(directory: string, first: string): Steps<void> {
-  for (let made = directory; made.length >= first.length; made = dirname(made)) yield* syncDirectory(dirname(made))
-}
-
-/** A name is durable once its directory is; Windows cannot sync one, and need not. */
-function* syncDirectory(directory: string): Steps<void> {
-  if (process.platform === 'win32') return
-  const descriptor = yield* call<number>((done) => open(directory, 'r', asCallback(done)))
-  try {
-    yield* call<void>((done) => fsync(descriptor, asCallback(done)))
-  } finally {
-    yield* call<void>((done) => close(descriptor, asCallback(done)))
-  }
+/** A promise as a step. What the steps themselves throw is nobody's to swallow. */
+function awaited(promise: Promise<void>): Steps<void> {
+  return call((done) => {
+    promise.then(
+      () => done(undefined),
+      (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
+    )
+  })
 }
 
 function* renameDurably(directory: string, from: string, to: string): Steps<void> {
-  yield* call<void>((done) => rename(join(directory, from), join(directory, to), asCallback(done)))
-  yield* syncDirectory(directory)
+  yield* awaited(patiently(() => rename(join(directory, from), join(directory, to))))
+  yield* awaited(syncDirectory(directory))
 }
 
 function* readFully(descriptor: number, offset: number, length: number): Steps<Uint8Array> {

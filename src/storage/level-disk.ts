@@ -1,8 +1,10 @@
-import { mkdir, open, readdir, realpath } from 'node:fs/promises'
+import { open, readdir, realpath } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Iterator, Level } from 'level'
 import { ActorumError } from '../errors.js'
 import type { LogIndex } from '../machines/types.js'
+import { makeDirectory } from './file-directories.js'
+import { LOG_FOLDERS } from './file-or-level.js'
 import { RUNS_END, runIndexOf, runKey, SERVER_RECORD_KEY } from './level-keys.js'
 import type { Callback } from './ports.js'
 import { refuse } from './record-disk.js'
@@ -55,7 +57,7 @@ export class LevelDisk implements RecordDisk {
   constructor(directory: string) {
     this.#directory = resolve(directory)
     this.name = `data directory ${this.#directory}`
-    this.#logDirectory = join(this.#directory, 'log')
+    this.#logDirectory = join(this.#directory, LOG_FOLDERS.level)
     this.#watermark = new WatermarkFile(join(this.#directory, 'watermark'))
   }
 
@@ -110,9 +112,10 @@ export class LevelDisk implements RecordDisk {
   }
 
   async #openFiles(): Promise<DiskContents> {
+    // First: where there is none of its native code, no folder shall make the directory one of Level's.
+    const { Level } = await import('level')
     await makeDirectory(this.#logDirectory)
     const place = await realpath(this.#logDirectory)
-    const { Level } = await import('level')
     if (inUse.has(place)) throw this.#locked()
     inUse.add(place)
     this.#place = place
@@ -231,18 +234,6 @@ async function syncLogFiles(directory: string): Promise<void> {
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error
     }
-  }
-}
-
-async function makeDirectory(directory: string): Promise<void> {
-  try {
-    await mkdir(directory, { recursive: true })
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    const advice = 'Name one that this process may create and write to'
-    throw new ActorumError('STORAGE_FAILED', `The directory ${directory} cannot be created: ${why}. ${advice}.`, {
-      cause,
-    })
   }
 }
 

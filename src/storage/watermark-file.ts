@@ -1,5 +1,6 @@
-import { closeSync, constants, fdatasync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fdatasync, openSync, readSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { syncDirectory } from './file-directories.js'
 import type { Callback } from './ports.js'
 import { WATERMARK_SLOT_BYTES, WATERMARK_SLOTS } from './watermark.js'
 
@@ -13,6 +14,8 @@ const SLOT_SPACING_BYTES = 4096
 export class WatermarkFile {
   readonly #path: string
   #descriptor: number | undefined
+  /** Made since the last sync: its name must outlive a crash too. */
+  #isNew = false
 
   constructor(path: string) {
     this.#path = path
@@ -28,19 +31,28 @@ export class WatermarkFile {
 
   /** Makes the file where there is none. */
   write(slot: number, bytes: Uint8Array): void {
-    this.#descriptor ??= create(this.#path)
+    this.#descriptor ??= this.#create()
     const written = writeSync(this.#descriptor, bytes, 0, bytes.length, slot * SLOT_SPACING_BYTES)
     if (written !== bytes.length) throw new Error(`${written} of ${bytes.length} bytes of the watermark were written`)
   }
 
   sync(callback: Callback): void {
     if (this.#descriptor === undefined) return callback(undefined)
-    fdatasync(this.#descriptor, (error) => callback(error ?? undefined))
+    fdatasync(this.#descriptor, (error) => {
+      if (error !== null || !this.#isNew) return callback(error ?? undefined)
+      this.#isNew = false
+      syncDirectories(this.#path).then(() => callback(undefined), callback)
+    })
   }
 
   close(): void {
     if (this.#descriptor !== undefined) closeSync(this.#descriptor)
     this.#descriptor = undefined
+  }
+
+  #create(): number {
+    this.#isNew = true
+    return openSync(this.#path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o644)
   }
 }
 
@@ -58,17 +70,8 @@ function readSlot(descriptor: number, slot: number): Uint8Array {
   return bytes.subarray(0, readSync(descriptor, bytes, 0, bytes.length, slot * SLOT_SPACING_BYTES))
 }
 
-/** The new file's name must outlive a crash too; Windows cannot sync a directory, and need not. */
-function create(path: string): number {
-  const descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o644)
-  if (process.platform === 'win32') return descriptor
-  for (const directory of [dirname(path), dirname(dirname(path))]) {
-    const entry = openSync(directory, constants.O_RDONLY)
-    try {
-      fsyncSync(entry)
-    } finally {
-      closeSync(entry)
-    }
-  }
-  return descriptor
+/** The file's name, and its directory's, which is new too. */
+async function syncDirectories(path: string): Promise<void> {
+  await syncDirectory(dirname(path))
+  await syncDirectory(dirname(dirname(path)))
 }

@@ -1,8 +1,10 @@
 import { forEachCommand, type EntryRun } from '../../src/machines/entry-run.js'
 import { Violation, type Operation } from '../../src/testing/index.js'
 import { KvLedger } from '../../src/testing/simulation/kv-ledger.js'
+import { kindFor } from '../../src/storage/file-or-level.js'
 import type { LogStore } from '../../src/storage/ports.js'
-import { storeIn } from '../integration/level-place.js'
+import * as files from '../integration/file-place.js'
+import * as level from '../integration/level-place.js'
 
 const READ_BYTES = 4 * 1024 * 1024
 
@@ -46,7 +48,9 @@ export class ReplicatedLog {
 
   /** Every run is on every disk, the same; so says its checksum, which covers the one before it too. */
   async #readPlace({ id, directory }: LogPlace, end: number, checksums: Map<number, number>): Promise<void> {
-    const store = storeIn(directory, this.#durability)
+    const durability = this.#durability
+    const kind = await kindFor(directory, undefined)
+    const store = kind === 'file' ? files.storeIn(directory, { durability }) : level.storeIn(directory, durability)
     const lastIndex = await open(store, id)
     try {
       if (lastIndex < end)

@@ -7,7 +7,7 @@ import { EnginePlace, freeAddress, text } from './engine-place.js'
 import { JoinedServers, leaderAmong, votersOf } from './joined-servers.js'
 import { until } from './websocket-subject.js'
 
-const KINDS = ['level', 'file'] as const
+const KINDS = ['file', 'level'] as const
 
 let place: EnginePlace
 
@@ -22,7 +22,7 @@ function code(expected: string): unknown {
 }
 
 /** A lone server that has been written to; its newest write is `newest`. */
-async function written(logStore: 'level' | 'file' = 'level'): Promise<EmbeddedEngine> {
+async function written(logStore?: (typeof KINDS)[number]): Promise<EmbeddedEngine> {
   const engine = await place.start({ logStore })
   await engine.ready()
   for (let at = 0; at < 20; at++) await engine.client.put(`key-${at}`, `value ${at}`)

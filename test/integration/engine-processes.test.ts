@@ -27,10 +27,15 @@ describe('three engines in processes of their own', () => {
     await place.dispose()
   })
 
-  it.each(['disk-first', 'mem-first'] as const)(
-    'lose nothing when the leader is killed, and then all of them (%s)',
-    async (durability) => {
-      const options = (await optionsOfThree(place)).map((each) => ({ ...each, durability }))
+  it.each([
+    ['disk-first', 'file'],
+    ['mem-first', 'file'],
+    ['disk-first', 'level'],
+    ['mem-first', 'level'],
+  ] as const)(
+    'lose nothing when the leader is killed, and then all of them (%s, on a log of kind %s)',
+    async (durability, logStore) => {
+      const options = (await optionsOfThree(place)).map((each) => ({ ...each, durability, logStore }))
       workers = options.map((each) => new WorkerEngine(each))
       await Promise.all(workers.map((worker) => worker.started))
       const keys = Array.from({ length: 30 }, (_, at) => `key-${at}`)

@@ -215,18 +215,24 @@ describe('stopping an engine', () => {
 })
 
 describe("an engine's data directory", () => {
-  it('is locked while an engine has it, in this process and for another, and free afterwards', async () => {
-    const engine = await place.start()
-    // In this order: LevelDB's own refusal in one process drops the lock that keeps others out.
-    await expect(place.start()).rejects.toMatchObject({ code: 'LOCKED' })
-    const other = new WorkerEngine({ dataDir: place.directory(1) })
-    await expect(other.started).rejects.toThrow('LOCKED')
-    await other.kill()
-    await engine.client.put('hello', 'world')
-    await engine.stop()
-    const again = await place.start()
-    await again.ready()
-  })
+  it.each([
+    ['segment files', 'file'],
+    ['Level', 'level'],
+  ] as const)(
+    'is locked while an engine has it, in this process and for another, and free afterwards (%s)',
+    async (_, logStore) => {
+      const engine = await place.start({ logStore })
+      // In this order: LevelDB's own refusal in one process drops the lock that keeps others out.
+      await expect(place.start()).rejects.toMatchObject({ code: 'LOCKED' })
+      const other = new WorkerEngine({ dataDir: place.directory(1) })
+      await expect(other.started).rejects.toThrow('LOCKED')
+      await other.kill()
+      await engine.client.put('hello', 'world')
+      await engine.stop()
+      const again = await place.start()
+      await again.ready()
+    },
+  )
 
   it("is refused to another server and to another cluster's, and is not locked by that", async () => {
     const first = await place.start({ clusterId: 'orders' })

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ActorumError, EmbeddedEngine } from '../../src/index.js'
 
-// An engine in a process whose files may not grow beyond a limit that its parent has set. It writes until it cannot,
-// tries once more, and says what it was told.
+// An engine on Level in a process whose files may not grow beyond a limit that its parent has set. It writes until it
+// cannot, tries once more, and says what it was told.
 
 export interface FullDiskReport {
   readonly acknowledged: number
@@ -20,7 +20,7 @@ const [dataDir] = process.argv.slice(2)
 if (dataDir !== undefined) process.stdout.write(JSON.stringify(await writeUntilFull(dataDir)))
 
 async function writeUntilFull(directory: string): Promise<FullDiskReport> {
-  const engine = await EmbeddedEngine.start({ dataDir: directory, log: () => undefined })
+  const engine = await EmbeddedEngine.start({ dataDir: directory, logStore: 'level', log: () => undefined })
   await engine.ready()
   const codes: string[] = []
   let acknowledged = 0

@@ -49,7 +49,7 @@ describe("an engine's options", () => {
         "linearizableReads": "quorum",
         "listen": undefined,
         "logEntriesKept": 10000,
-        "logStore": "level",
+        "logStore": undefined,
         "logTailBytesMax": 16777216,
         "members": [
           {

@@ -1,16 +1,27 @@
-import { closeSync, constants, openSync, readdirSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { readdirSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import type { Server } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { crc32 } from '../../machines/checksum.js'
+import { lockRefusal } from './lock-refusal.js'
+import { wayTo } from './socket-way.js'
 
 const PREFIX = 'lock-'
-/** The longest path that every system takes for a socket. */
-const SOCKET_PATH_BYTES_MAX = 103
+
+/** What a lock asks of the operating system. */
+export interface LockSystem {
+  readonly platform: string
+  /** Where there may be room for a link to a directory with a long path. */
+  readonly temporaryDirectory: string
+  listen(path: string): Promise<Server>
+}
+
+const REAL_SYSTEM: LockSystem = { platform: process.platform, temporaryDirectory: tmpdir(), listen }
 
 /**
  * A lock on a directory that dies with its process: a socket in it that listens. A socket's file outlives its process,
- * but nobody answers there any more.
+ * but nobody answers there any more. It holds among all processes of one machine, in containers too, and not beyond.
  *
  * Each who wants the lock first listens under a name of its own, and only then looks at the others' names. Of two who
  * come at the same time, at least one thus finds the other; perhaps both do, and neither gets it. Names that nobody
@@ -19,40 +30,36 @@ const SOCKET_PATH_BYTES_MAX = 103
  */
 export class DirectoryLock {
   readonly #server: Server
-  readonly #descriptor: number | undefined
+  readonly #path: string | undefined
 
-  private constructor(server: Server, descriptor: number | undefined) {
+  private constructor(server: Server, path: string | undefined) {
     this.#server = server
-    this.#descriptor = descriptor
+    this.#path = path
   }
 
-  /** Undefined when another has it, in this process or in another. `nonce` differs at each call. */
-  static async take(directory: string, nonce: string): Promise<DirectoryLock | undefined> {
-    if (process.platform === 'win32') return takePipe(directory, (server) => new DirectoryLock(server, undefined))
+  /**
+   * Undefined when another has it, in this process or in another. `nonce` differs at each call.
+   * @throws ActorumError STORAGE_FAILED where there can be no socket
+   */
+  static async take(directory: string, nonce: string, system = REAL_SYSTEM): Promise<DirectoryLock | undefined> {
+    if (system.platform === 'win32')
+      return takePipe(directory, system, (server) => new DirectoryLock(server, undefined))
     const own = `${PREFIX}${nonce}`
-    const descriptor = openSync(directory, constants.O_RDONLY)
-    const place = socketDirectory(directory, descriptor, own)
-    let server: Server
+    const way = wayTo(directory, own, system)
     try {
-      server = await listen(join(place, own))
-    } catch (error) {
-      closeSync(descriptor)
-      throw error
+      const server = await system.listen(join(way.path, own)).catch((cause: unknown) => {
+        throw lockRefusal(directory, cause)
+      })
+      return await keepIfAlone(new DirectoryLock(server, join(directory, own)), directory, way.path, own)
+    } finally {
+      way.close()
     }
-    const lock = new DirectoryLock(server, descriptor)
-    try {
-      if (await isAlone(directory, place, own)) return lock
-    } catch (error) {
-      await lock.release()
-      throw error
-    }
-    await lock.release()
-    return undefined
   }
 
   async release(): Promise<void> {
     await new Promise((resolve) => this.#server.close(resolve))
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor)
+    // The server knows its socket by a way that may be gone.
+    if (this.#path !== undefined) rmSync(this.#path, { force: true })
   }
 }
 
@@ -61,18 +68,28 @@ export function isLockName(name: string): boolean {
   return name.startsWith(PREFIX)
 }
 
-async function isAlone(directory: string, place: string, own: string): Promise<boolean> {
+async function keepIfAlone(
+  lock: DirectoryLock,
+  directory: string,
+  way: string,
+  own: string,
+): Promise<DirectoryLock | undefined> {
+  try {
+    if (await isAlone(directory, way, own)) return lock
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+  await lock.release()
+  return undefined
+}
+
+async function isAlone(directory: string, way: string, own: string): Promise<boolean> {
   const others = readdirSync(directory).filter((name) => isLockName(name) && name !== own)
-  const answers = await Promise.all(others.map((name) => isAnswered(join(place, name))))
+  const answers = await Promise.all(others.map((name) => isAnswered(join(way, name))))
   if (answers.includes(true) || !readdirSync(directory).includes(own)) return false
   for (const name of others) rmSync(join(directory, name), { force: true })
   return true
-}
-
-/** Linux knows a directory by its descriptor too, so that a long path is none. */
-function socketDirectory(directory: string, descriptor: number, own: string): string {
-  const short = new TextEncoder().encode(join(directory, own)).length <= SOCKET_PATH_BYTES_MAX
-  return short || process.platform !== 'linux' ? directory : `/proc/self/fd/${descriptor}`
 }
 
 function listen(path: string): Promise<Server> {
@@ -84,7 +101,7 @@ function listen(path: string): Promise<Server> {
   })
 }
 
-/** Only a refusal, or no name at all, means that nobody listens: a busy process may be slow to answer. */
+/** Only a refusal, or no socket at all, means that nobody listens: a busy process may be slow to answer. */
 function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const connection = connect({ path })
@@ -97,15 +114,20 @@ function isAnswered(path: string): Promise<boolean> {
   })
 }
 
-const DEAD: readonly unknown[] = ['ECONNREFUSED', 'ENOENT']
+/** The last is a copy's, where it became a plain file. */
+const DEAD: readonly unknown[] = ['ECONNREFUSED', 'ENOENT', 'ENOTSOCK']
 
 /** A pipe's name on Windows is the whole machine's, and goes with its process. */
-async function takePipe<Lock>(directory: string, lockOf: (server: Server) => Lock): Promise<Lock | undefined> {
-  const name = crc32(new TextEncoder().encode(directory.toLowerCase())).toString(16)
+async function takePipe<Lock>(
+  directory: string,
+  system: LockSystem,
+  lockOf: (server: Server) => Lock,
+): Promise<Lock | undefined> {
+  const name = createHash('sha256').update(directory.toLowerCase()).digest('hex')
   try {
-    return lockOf(await listen(`\\\\.\\pipe\\actorum-${name}`))
+    return lockOf(await system.listen(`\\\\.\\pipe\\actorum-${name}`))
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') return undefined
-    throw error
+    throw lockRefusal(directory, error)
   }
 }

@@ -2,6 +2,8 @@ import { closeSync, constants, fdatasync, openSync, read as readAt } from 'node:
 import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Checksum } from '../../machines/types.js'
+import { syncDirectory } from '../file-directories.js'
+import { patiently } from '../file-patience.js'
 import { encodeSegmentHeader } from './format.js'
 import type { RunPlace } from './run-places.js'
 
@@ -31,7 +33,7 @@ export class SegmentFiles {
     await mkdir(this.#directory, { recursive: true })
     const names = await readdir(this.#directory)
     const unfinished = names.filter((name) => name.endsWith(UNFINISHED))
-    for (const name of unfinished) await unlink(join(this.#directory, name))
+    for (const name of unfinished) await patiently(() => unlink(join(this.#directory, name)))
     return names
       .flatMap((name) => NAME.exec(name)?.[1] ?? [])
       .map(Number)
@@ -56,8 +58,8 @@ export class SegmentFiles {
       throw error
     }
     await file.close()
-    await rename(unfinished, this.pathOf(sequence))
-    await this.#syncDirectory()
+    await patiently(() => rename(unfinished, this.pathOf(sequence)))
+    await syncDirectory(this.#directory)
   }
 
   /** All of a segment, once it is durable. */
@@ -92,8 +94,8 @@ export class SegmentFiles {
   /** Takes segments away in the order given, each for good before the next: so there is never a gap. */
   async remove(sequences: readonly number[]): Promise<void> {
     for (const sequence of sequences) {
-      await unlink(this.pathOf(sequence))
-      await this.#syncDirectory()
+      await patiently(() => unlink(this.pathOf(sequence)))
+      await syncDirectory(this.#directory)
     }
   }
 
@@ -113,13 +115,6 @@ export class SegmentFiles {
     } finally {
       descriptors.forEach((descriptor) => closeSync(descriptor))
     }
-  }
-
-  /** Windows cannot sync a directory, and need not. */
-  async #syncDirectory(): Promise<void> {
-    if (process.platform === 'win32') return
-    const directory = await open(this.#directory, 'r')
-    await directory.sync().finally(() => directory.close())
   }
 }
 
