@@ -9,7 +9,7 @@ import type { JoinAnswer, Transport } from './transport/ports.js'
 const RETRY_MS = 250
 
 /** What the joining of a server needs of it. */
-export type Joinable = Pick<RaftServer<never, never>, 'context' | 'changeMembership' | 'clusterId'> & {
+export type Joinable = Pick<RaftServer<never, never>, 'context' | 'changeMembership' | 'clusterId' | 'introduce'> & {
   readonly isStopped: boolean
 }
 
@@ -48,8 +48,10 @@ export class Joining {
     return this.#members.find(({ id }) => id === this.#self.id)
   }
 
+  /** Not if the log, which may be behind, names one that was under its id before it. */
   get #isKnown(): boolean {
-    return this.#known?.address === this.#self.address
+    const { address, storeId = this.#self.storeId } = this.#known ?? {}
+    return address === this.#self.address && storeId === this.#self.storeId
   }
 
   get #members(): readonly Member[] {
@@ -90,7 +92,7 @@ export class Joining {
   #answered(address: string, answer: JoinAnswer, at: number, redirects: number): void {
     if (answer.kind === 'accepted') {
       // From here on the members dial this server, and it accepts them; the log tells the rest.
-      this.#transport.setPeers(answer.members.filter(({ id }) => id !== this.#self.id))
+      this.#server.introduce(answer.members, answer.index)
       if (answer.clusterId !== null) this.#transport.setClusterId(answer.clusterId)
     } else if (answer.kind === 'redirect' && redirects < 3) this.#ask(answer.address, at, redirects + 1)
     else this.#askLater(at, answer.kind === 'refused' ? `${address}: ${answer.reason}` : `${address}: no leader found`)

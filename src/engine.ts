@@ -91,6 +91,7 @@ export class EmbeddedEngine {
       {
         id: options.id,
         address: options.listen ?? '',
+        acquaintances: options.join ?? [],
         settings,
         limits: { ...options, commandBytesMax: commandBytesMax(options) },
         snapshotting: snapshottingFrom(options),

@@ -52,7 +52,8 @@ export class JoinAnswers {
   }
 
   #accept(answer: (answer: JoinAnswer) => void): void {
-    answer({ kind: 'accepted', clusterId: this.#ports.clusterId() ?? null, members: this.#members })
+    const { index } = latestConfiguration(this.#ports.context())
+    answer({ kind: 'accepted', clusterId: this.#ports.clusterId() ?? null, members: this.#members, index })
   }
 
   #admit(member: Member, isMember: boolean, answer: (answer: JoinAnswer) => void): void {

@@ -1,10 +1,13 @@
-import { latestConfiguration, type RaftContext } from '../machines/context.js'
-import type { Member, ServerId } from '../machines/types.js'
+import type { RaftContext } from '../machines/context.js'
+import type { Member } from '../machines/types.js'
 import type { JoinAnswer, Transport } from '../transport/ports.js'
+import { KnownPeers } from './known-peers.js'
 
 export interface MemberLookupPorts {
   readonly transport: Pick<Transport, 'ask' | 'setPeers'>
   readonly context: () => RaftContext
+  /** Where else to ask, until the log names this server. */
+  readonly acquaintances: readonly string[]
   readonly clusterId: () => string | undefined
   /** This server as the others may know it. */
   readonly self: Member
@@ -19,11 +22,13 @@ const REDIRECTS_MAX = 3
  * log then tells the rest.
  */
 export class MemberLookup {
+  readonly peers: KnownPeers
   readonly #ports: MemberLookupPorts
   #isAsking = false
   #next = 0
 
   constructor(ports: MemberLookupPorts) {
+    this.peers = new KnownPeers(ports.transport, ports.context)
     this.#ports = ports
   }
 
@@ -33,13 +38,15 @@ export class MemberLookup {
     // Who campaigns in vain begins each wait anew: contact says nothing of how long there has been no leader.
     const isSilent = leaderId === undefined || now - contact.at >= 2 * settings.electionTimeoutMs
     if (leadership !== undefined || this.#isAsking || !isSilent) return
-    const others = this.#others
-    const member = others[this.#next++ % Math.max(1, others.length)]
-    if (member !== undefined) this.#ask(member.address, 0)
+    const addresses = this.#addresses
+    const address = addresses[this.#next++ % Math.max(1, addresses.length)]
+    if (address !== undefined) this.#ask(address, 0)
   }
 
-  get #others(): readonly Member[] {
-    return (peersOf(this.#ports.context()) ?? []).filter(({ address }) => address !== '')
+  get #addresses(): readonly string[] {
+    const { peers } = this
+    const known = (peers.members ?? []).map(({ address }) => address).filter((address) => address !== '')
+    return peers.isNamedInLog ? known : [...new Set([...known, ...this.#ports.acquaintances])]
   }
 
   #ask(address: string, redirects: number): void {
@@ -60,28 +67,13 @@ export class MemberLookup {
   #answered(answer: JoinAnswer, redirects: number): void {
     if (answer.kind === 'redirect' && redirects < REDIRECTS_MAX) this.#ask(answer.address, redirects + 1)
     if (answer.kind !== 'accepted') return
-    const peers = new Map(this.#others.map((member) => [member.id, member]))
-    for (const member of answer.members) peers.set(member.id, withKnownStore(member, peers.get(member.id)))
-    peers.delete(this.#ports.context().id)
-    this.#ports.transport.setPeers([...peers.values()])
+    const known = new Map((this.peers.members ?? []).map((member) => [member.id, member]))
+    const members = answer.members.map((member) => withKnownStore(member, known.get(member.id)))
+    this.peers.introduce(members, answer.index)
   }
 }
 
 /** Whoever answers may be one that was wiped, and know of no data directory: what is known of them here stands. */
 function withKnownStore(member: Member, known: Member | undefined): Member {
   return member.storeId === undefined && known?.storeId !== undefined ? { ...member, storeId: known.storeId } : member
-}
-
-/**
- * Who is sent to and heard: the members of every configuration that is known, so that one left out can be told. Undefined
- * of a server that is yet to join: it knows its peers from those who let it in.
- */
-export function peersOf(context: RaftContext): readonly Member[] | undefined {
-  if (latestConfiguration(context).configuration.members === undefined) return undefined
-  const peers = new Map<ServerId, Member>()
-  for (const { configuration } of context.configurations) {
-    for (const member of configuration.members ?? []) peers.set(member.id, member)
-  }
-  peers.delete(context.id)
-  return [...peers.values()]
 }

@@ -27,6 +27,8 @@ export interface RaftServerOptions {
   readonly id: ServerId
   /** Where its peers reach it; '' where nobody does. */
   readonly address: string
+  /** Addresses of servers that may know who the members are, for one whose log does not tell yet. */
+  readonly acquaintances: readonly string[]
   readonly settings: RaftSettings
   readonly limits: Omit<ProposalLimits & ReadLimits, 'retryMs'>
   /** Fits the newest snapshot, if there is one (storage/restore-point.ts). */

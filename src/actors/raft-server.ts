@@ -10,7 +10,7 @@ import { termAt } from '../machines/log.js'
 import type { swiftRaftMachine } from '../machines/shortcuts.js'
 import { step } from '../machines/step.js'
 import type { MembershipChange } from '../machines/messages.js'
-import type { LogIndex, ServerId } from '../machines/types.js'
+import type { LogIndex, Member, ServerId } from '../machines/types.js'
 import type { Callback, StoredSnapshot } from '../storage/ports.js'
 import { refuse } from '../storage/record-disk.js'
 import type { TransportHandler } from '../transport/ports.js'
@@ -26,7 +26,7 @@ import { JoinAnswers } from './join-answers.js'
 import { transportInbox } from './transport-inbox.js'
 import { LoopClock } from './loop-clock.js'
 import { MemberVersions } from './member-versions.js'
-import { MemberLookup, peersOf } from './member-lookup.js'
+import { MemberLookup } from './member-lookup.js'
 import { PendingChanges, type ChangeRequest } from './pending-changes.js'
 import { PendingProposals, type LeaderView } from './pending-proposals.js'
 import { PendingReads, type ReadRequest } from './pending-reads.js'
@@ -70,13 +70,11 @@ export class RaftServer<Command, Result> {
   #isSweeping = false
   #isAwake = false
   #writingSince: number | undefined
-  /** The configurations that the transport's peers were taken from. */
-  #peersOf: RaftContext['configurations'] | undefined
   #stopped: ActorumError | undefined
 
   constructor(ports: RaftServerPorts<Command, Result>, options: RaftServerOptions, handler: RaftServerHandler) {
     const { clock, random, stateMachine, store, transport } = ports
-    const { settings, recovered, nonce } = options
+    const { settings, recovered, nonce, acquaintances } = options
     this.id = options.id
     this.#ports = ports
     this.#options = options
@@ -90,7 +88,7 @@ export class RaftServer<Command, Result> {
     this.#changes = new PendingChanges(nonce)
     const clusterId = (): string | undefined => this.#clusterId
     const self = { id: options.id, address: options.address, storeId: recovered.storeId }
-    this.#lookup = new MemberLookup({ transport, context: () => this.context, clusterId, self })
+    this.#lookup = new MemberLookup({ transport, context: () => this.context, acquaintances, clusterId, self })
     this.#joins = new JoinAnswers({
       context: () => this.context,
       clusterId,
@@ -111,15 +109,7 @@ export class RaftServer<Command, Result> {
       },
       { index: 0, term: 0, checksum: 0, clusterTime: 0 },
     )
-    this.#expiries = new Expiries({
-      stateMachine,
-      timers: this.#timers,
-      context: () => this.context,
-      lastApplied: () => this.#applier.lastApplied,
-      propose: (batch, instant) => this.#send({ ...instant, type: 'proposals', batches: [batch] }),
-      nonce,
-      retryMs: limits.retryMs,
-    })
+    this.#expiries = this.#createExpiries(limits.retryMs)
     this.#snapshots = new SnapshotUpkeep(
       {
         transport,
@@ -140,6 +130,18 @@ export class RaftServer<Command, Result> {
     this.transportHandler = this.#createInbox()
     this.#runner = this.#createRunner(recovered.lastIndex)
     this.role = this.#createRole(random.uint32())
+  }
+
+  #createExpiries(retryMs: number): Expiries<Command> {
+    return new Expiries({
+      stateMachine: this.#ports.stateMachine,
+      timers: this.#timers,
+      context: () => this.context,
+      lastApplied: () => this.#applier.lastApplied,
+      propose: (batch, instant) => this.#send({ ...instant, type: 'proposals', batches: [batch] }),
+      nonce: this.#options.nonce,
+      retryMs,
+    })
   }
 
   #createInbox(): TransportHandler {
@@ -318,6 +320,11 @@ export class RaftServer<Command, Result> {
     this.#loop.requests.next({ type: 'event', event: { type: 'transferLeadership', to } })
   }
 
+  /** Members that this server's log may not name yet, as of the configuration at `index`. */
+  introduce(members: readonly Member[], index: LogIndex | undefined): void {
+    this.#lookup.peers.introduce(members, index)
+  }
+
   /** Asks the leader for another membership. Throws STOPPED and the like. */
   changeMembership(change: MembershipChange, request: ChangeRequest): void {
     this.#assertRunning()
@@ -459,12 +466,7 @@ export class RaftServer<Command, Result> {
   }
 
   #notePeers(): void {
-    const { configurations } = this.context
-    if (configurations === this.#peersOf) return
-    this.#peersOf = configurations
-    const peers = peersOf(this.context)
-    if (peers !== undefined) this.#ports.transport.setPeers(peers)
-    this.#handler.membershipChanged?.()
+    if (this.#lookup.peers.review()) this.#handler.membershipChanged?.()
   }
 
   #drainRequests({ now, wallTime }: Instant): void {

@@ -108,6 +108,7 @@ export class MemoryServer {
         {
           id,
           address: '',
+          acquaintances: [],
           settings: { ...SETTINGS, ...servers.given.settings },
           limits: { ...LIMITS, ...servers.given.limits },
           snapshotting: { ...NO_SNAPSHOTS, ...servers.given.snapshotting },

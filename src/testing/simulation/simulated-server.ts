@@ -195,6 +195,7 @@ export class SimulatedServer<Command, Result> {
   ): RaftServer<Command, Result> {
     const { id, network, random, settings, observer, requestTimeoutMs, linearizableReads } = this.#spec
     const { snapshotting, acquaintances } = this.#spec
+    const { members } = this.#configuration
     const stateMachine = this.#spec.stateMachine()
     const transport = network.transport(id, { address: addressOf(id) })
     const nonce = random.uint32()
@@ -210,6 +211,7 @@ export class SimulatedServer<Command, Result> {
       {
         id,
         address: addressOf(id),
+        acquaintances: members === undefined ? acquaintances.map(({ address }) => address) : [],
         settings,
         limits: LIMITS,
         snapshotting,
@@ -233,8 +235,8 @@ export class SimulatedServer<Command, Result> {
     this.#running = { clock, server, calls, stateMachine, transport }
     const durableIndex = this.#durableIndex
     observer.started(id, server.context, this.#runsAbove(recovered.boundary.index), durableIndex)
-    const { members = acquaintances } = this.#configuration
-    transport.setPeers(members.filter((member) => member.id !== id))
+    if (members === undefined) server.introduce(acquaintances, undefined)
+    else transport.setPeers(members.filter((member) => member.id !== id))
     const { clusterId, storeId } = recovered
     transport.start({ id, clusterId, storeId, nonce }, this.#overheard(server.transportHandler), (error) => {
       if (error === undefined) server.start()
