@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import {
+  COORDINATING_KINDS,
   cutPlan,
   drawPlan,
   FAULT_KINDS,
@@ -16,6 +17,7 @@ import {
   NotLinearizable,
   runPlan,
   shrink,
+  type CoordinatingKind,
   type PlanCut,
   type PlanOptions,
   type RunResult,
@@ -30,12 +32,14 @@ const USAGE = `npm run simulate -- [options]
   --steps S         faults in each run (default 16)
   --servers N       3, 5, … servers (default: by the seed)
   --mode MODE       disk-first or mem-first (default: by the seed)
+  --coordination X  on or off: clients that coordinate, too (default: by the seed)
   --faults A,B      only these kinds (default: by the seed); they are:
                     ${FAULT_KINDS.join(', ')}
   --workers N       processes that share the runs (default: 2, or 1 on one core)
   --out DIR         where a failed run is written (default ./data/simulations)
 with --seed, what a shrunk run has left:
-  --keep 0,3,4      only these of its faults      --until MS   clients stop then      --clients N   so many clients`
+  --keep 0,3,4      only these of its faults      --until MS   clients stop then      --clients N   so many clients
+  --bankers N --holders N --sessions N --watchers N --travellers N   so many of those who coordinate`
 
 const { values } = parseArgs({
   options: {
@@ -46,17 +50,24 @@ const { values } = parseArgs({
     steps: { type: 'string' },
     servers: { type: 'string' },
     mode: { type: 'string' },
+    coordination: { type: 'string' },
     faults: { type: 'string' },
     workers: { type: 'string' },
     out: { type: 'string' },
     keep: { type: 'string' },
     until: { type: 'string' },
     clients: { type: 'string' },
+    bankers: { type: 'string' },
+    holders: { type: 'string' },
+    sessions: { type: 'string' },
+    watchers: { type: 'string' },
+    travellers: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   },
 })
 
-type NumberOption = 'seed' | 'runs' | 'minutes' | 'from-seed' | 'steps' | 'servers' | 'workers' | 'until' | 'clients'
+type NumberOption =
+  'seed' | 'runs' | 'minutes' | 'from-seed' | 'steps' | 'servers' | 'workers' | 'until' | 'clients' | CoordinatingKind
 
 function numberOf(name: NumberOption, min: number, max: number, isWhole = true): number | undefined {
   const text = values[name]
@@ -78,7 +89,16 @@ function planOptions(seed: number): PlanOptions {
   if (durability !== undefined && durability !== 'disk-first' && durability !== 'mem-first') {
     throw new Error(`--mode is ${durability}; it must be disk-first or mem-first`)
   }
-  return { seed, servers: numberOf('servers', 1, 9), steps: numberOf('steps', 0, 100_000), durability, kinds }
+  const [servers, steps] = [numberOf('servers', 1, 9), numberOf('steps', 0, 100_000)]
+  return { seed, servers, steps, durability, kinds, coordination: coordinationOf() }
+}
+
+function coordinationOf(): boolean | undefined {
+  const { coordination } = values
+  if (coordination !== undefined && coordination !== 'on' && coordination !== 'off') {
+    throw new Error(`--coordination is ${coordination}; it must be on or off`)
+  }
+  return coordination === undefined ? undefined : coordination === 'on'
 }
 
 function cutOf(): PlanCut {
@@ -86,12 +106,17 @@ function cutOf(): PlanCut {
     ?.split(',')
     .filter((at) => at !== '')
     .map(Number)
-  return { keep, untilMs: numberOf('until', 1, 1e9, false), clients: numberOf('clients', 1, 1000) }
+  const coordinating: Partial<Record<CoordinatingKind, number>> = {}
+  for (const kind of COORDINATING_KINDS) {
+    const count = numberOf(kind, 0, 1000)
+    if (count !== undefined) coordinating[kind] = count
+  }
+  return { keep, untilMs: numberOf('until', 1, 1e9, false), clients: numberOf('clients', 1, 1000), coordinating }
 }
 
 /** The options that make the same run again. */
-function commandFor(seed: number, { keep, untilMs, clients }: PlanCut = {}): string {
-  const same = (['steps', 'servers', 'mode', 'faults'] as const).flatMap((name) => {
+function commandFor(seed: number, { keep, untilMs, clients, coordinating = {} }: PlanCut = {}): string {
+  const same = (['steps', 'servers', 'mode', 'coordination', 'faults'] as const).flatMap((name) => {
     const value = values[name]
     return value === undefined ? [] : [`--${name} ${value.includes(' ') ? `'${value}'` : value}`]
   })
@@ -99,6 +124,7 @@ function commandFor(seed: number, { keep, untilMs, clients }: PlanCut = {}): str
     ...(keep === undefined ? [] : [`--keep ${keep.length === 0 ? "''" : keep.join(',')}`]),
     ...(untilMs === undefined ? [] : [`--until ${untilMs}`]),
     ...(clients === undefined ? [] : [`--clients ${clients}`]),
+    ...Object.entries(coordinating).map(([kind, count]) => `--${kind} ${count}`),
   ]
   return ['npm run simulate --', `--seed ${seed}`, ...same, ...cut].join(' ')
 }

@@ -161,14 +161,15 @@ export class PendingReads {
     for (const [id, batch] of this.#asked) {
       if (this.#expireBatch(batch, now, leaderId)) this.#asked.delete(id)
     }
-    this.#confirmed = this.#confirmed.filter(({ batch }) => !this.#expireBatch(batch, now, leaderId))
+    this.#confirmed = this.#confirmed.filter(({ index, batch }) => !this.#expireBatch(batch, now, leaderId, index))
   }
 
   /** True when nobody waits for the batch any more. */
-  #expireBatch({ requests, since, deadline }: ReadBatch, now: number, leaderId: ServerId | undefined): boolean {
+  #expireBatch(batch: ReadBatch, now: number, leaderId: ServerId | undefined, awaited?: LogIndex): boolean {
+    const { requests, since, deadline } = batch
     if (deadline > now) return false
     for (const request of requests) {
-      if (!request.isSettled && since + request.timeoutMs <= now) this.#reject(request, timedOut(leaderId))
+      if (!request.isSettled && since + request.timeoutMs <= now) this.#reject(request, timedOut(leaderId, awaited))
     }
     return requests.every((request) => request.isSettled)
   }
@@ -197,8 +198,11 @@ export class PendingReads {
   }
 }
 
-function timedOut(leaderId: ServerId | undefined): ActorumError {
-  return leaderId === undefined
-    ? new ActorumError('NO_LEADER', 'no leader was known within the time of the read: try again')
-    : new ActorumError('TIMEOUT', 'the time of the read ran out before the leader had confirmed it: try again')
+function timedOut(leaderId: ServerId | undefined, awaited: LogIndex | undefined): ActorumError {
+  if (leaderId === undefined) {
+    return new ActorumError('NO_LEADER', 'no leader was known within the time of the read: try again')
+  }
+  const what = awaited === undefined ? 'the leader had confirmed it' : `this server had applied revision ${awaited}`
+  const advice = awaited === undefined ? 'try again' : 'try again, and see that the revision is one of this cluster'
+  return new ActorumError('TIMEOUT', `the time of the read ran out before ${what}: ${advice}`)
 }

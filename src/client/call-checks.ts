@@ -2,7 +2,7 @@ import { ActorumError } from '../errors.js'
 import { checkNames, shown, type CallOptions, type ReadOptions } from '../options.js'
 import type { LogIndex } from '../machines/types.js'
 import type { LeaseId } from '../state-machines/kv/commands.js'
-import type { DeleteOptions, KeyReadOptions, PutOptions } from './client-api.js'
+import type { CausalOptions, DeleteOptions, KeyReadOptions, PutOptions } from './client-api.js'
 
 export const CALL_NAMES = ['signal', 'timeoutMs']
 export const KEY_READ_NAMES = [...CALL_NAMES, 'consistency', 'maxStalenessMs', 'minRevision', 'revision']
@@ -69,6 +69,14 @@ export function keyReadOf(options: KeyReadOptions | undefined): {
   const given: unknown = options
   checkNames(given, "the read's options", KEY_READ_NAMES)
   return { revision: checkedRevision(options.revision), read: readOptionsOf(options) }
+}
+
+/** What a causal view is told to have seen: 0 unless given. Throws INVALID_ARGUMENT. */
+export function sinceOf(options: CausalOptions | undefined): LogIndex {
+  if (options === undefined) return 0
+  const given: unknown = options
+  checkNames(given, "the causal view's options", ['since'])
+  return checkedInteger('since', options.since ?? 0, 0)
 }
 
 export function checkedRevision(revision: LogIndex | undefined): LogIndex | undefined {

@@ -75,21 +75,24 @@ export class Calls<Command, Result> {
 
   /** True when this server's own copy of the state may be read this very moment. */
   mayReadNow(options: ResolvedCallOptions): boolean {
-    const { consistency } = options
-    if (consistency === 'eventual') return options.minRevision === 0 ? this.#isFresh(options) : this.#isFar(options)
-    return this.#mayLease(consistency) && this.#server.mayReadByLease()
+    if (options.consistency === 'eventual') return this.#isFar(options) && this.#isFresh(options)
+    return this.#mayLease(options) && this.#server.mayReadByLease()
   }
 
   #isFresh({ maxStalenessMs }: ResolvedCallOptions): boolean {
     return maxStalenessMs === Infinity || this.#server.isFresherThan(maxStalenessMs)
   }
 
-  #isFar(options: ResolvedCallOptions): boolean {
-    return this.#server.lastApplied >= options.minRevision && this.#isFresh(options)
+  #isFar({ minRevision }: ResolvedCallOptions): boolean {
+    return minRevision === 0 || this.#server.lastApplied >= minRevision
   }
 
-  #mayLease(consistency: Consistency): boolean {
-    return consistency === 'lease' || (consistency === 'linearizable' && this.#options.linearizableReads === 'lease')
+  /** Where clocks run apart, a lease may be believed in for too long, but what was seen is still not gone back on. */
+  #mayLease(options: ResolvedCallOptions): boolean {
+    const { consistency } = options
+    const isAllowed =
+      consistency === 'lease' || (consistency === 'linearizable' && this.#options.linearizableReads === 'lease')
+    return isAllowed && this.#isFar(options)
   }
 
   /** `read` looks at this server's own copy of the state, at the moment when it may. */
@@ -158,7 +161,7 @@ export class Calls<Command, Result> {
   #wait(request: ReadRequest, options: ResolvedCallOptions): void {
     const { consistency, minRevision } = options
     if (consistency === 'eventual' && this.#isFresh(options)) this.#server.readAt(request, minRevision)
-    else this.#server.read(request, this.#mayLease(consistency))
+    else this.#server.read(request, this.#mayLease(options))
   }
 }
 

@@ -145,6 +145,23 @@ export interface Session extends ClientApi, AsyncDisposable {
   readonly signal: AbortSignal
 }
 
+export interface CausalOptions {
+  /** The `revision` of another view of the same cluster: what that has seen, this one never goes back on. Default 0. */
+  readonly since?: LogIndex | undefined
+}
+
+/**
+ * A client whose reads, eventual ones too, never see less than what was written, read or watched through it, or through
+ * what is made of it, on whichever server: read your writes, monotonic reads, writes follow reads.
+ */
+export interface CausalView extends ClientApi {
+  /**
+   * The newest revision that it has seen. Never goes down. For the view of another server's client, or to be sent along
+   * with a message: `other.causal({ since: revision })`.
+   */
+  readonly revision: LogIndex
+}
+
 /**
  * A cluster's key-value store as a client sees it, embedded or remote. Every call may fail with an `ActorumError`;
  * docs/errors.md says for each code what has happened and what to do. Buffers given may be changed once a call has
@@ -213,6 +230,12 @@ export interface ClientApi {
    * watches is there, and nothing else can be reached.
    */
   namespace(prefix: Bytes): ClientApi
+  /**
+   * The same client, whose eventual reads wait until their server has applied what this view has seen, at most until their
+   * time is up (TIMEOUT). Calls that fail have shown nothing, `OUTCOME_UNKNOWN` included. Its watches from now on begin
+   * after what it has seen.
+   */
+  causal(options?: CausalOptions): CausalView
 
   /** Makes sure that there is a leader and that this client knows it, and the members, by a round to a quorum. */
   refresh(options?: CallOptions): Promise<void>

@@ -15,6 +15,7 @@ import type { ClusterMember, ClusterSource, Membership } from './cluster-view.js
 import type {
   Caller,
   CommandResult,
+  Reader,
   StoreAnswers,
   StoreLimits,
   StoreListener,
@@ -40,6 +41,7 @@ type Query<Type extends StoreQuery['type']> = Extract<StoreQuery, { readonly typ
 export class EmbeddedStore implements StorePort {
   readonly limits: StoreLimits
   readonly clock: Clock
+  readonly seenRevision = 0
   readonly #ports: EmbeddedStorePorts
   readonly #calls: Calls<KvCommand, KvResult>
   readonly #keyValues: KeyValueStore
@@ -81,13 +83,13 @@ export class EmbeddedStore implements StorePort {
   read<Asked extends StoreQuery>(
     query: Asked,
     options: ReadOptions | undefined,
-    caller: Caller<StoreAnswers[Asked['type']]>,
+    reader: Reader<StoreAnswers[Asked['type']]>,
   ): void {
-    // What is found has the shape of its kind of query.
-    const resolve = (answer: StoreAnswers[StoreQuery['type']]): void =>
-      caller.resolve(answer as StoreAnswers[Asked['type']])
-    const reject = (error: Error): void => caller.reject(error)
     const revision = 'revision' in query ? query.revision : undefined
+    // What is found has the shape of its kind of query. It is told in the same turn, so the state is still that one.
+    const resolve = (answer: StoreAnswers[StoreQuery['type']]): void =>
+      reader.resolve(answer as StoreAnswers[Asked['type']], this.#reached(revision) ?? this.#keyValues.revision)
+    const reject = (error: Error): void => reader.reject(error)
     if (revision === undefined) this.#calls.read(() => this.#find(query), options, resolve, reject)
     else this.#calls.readAt(() => this.#find(query), checkedRevision(revision), options, resolve, reject)
   }

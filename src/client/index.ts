@@ -1,6 +1,8 @@
 /** What a client of the cluster is, embedded or remote. */
 export type {
   Bytes,
+  CausalOptions,
+  CausalView,
   ClientApi,
   DeleteAnswer,
   DeleteOptions,

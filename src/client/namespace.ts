@@ -1,15 +1,13 @@
-import type { Observable } from 'rxjs'
 import { ActorumError } from '../errors.js'
-import type { Clock } from '../machines/time-and-chance.js'
-import type { LogIndex, ServerId } from '../machines/types.js'
 import type { CallOptions, Consistency, ReadOptions } from '../options.js'
 import type { KvCommand } from '../state-machines/kv/commands.js'
 import type { KeyChars, KeyRange } from '../state-machines/kv/keys.js'
-import type { ClusterMember, Membership } from './cluster-view.js'
 import { KeyPrefix } from './key-prefix.js'
+import { StoreLayer } from './store-layer.js'
 import type {
   Caller,
   CommandResult,
+  Reader,
   StoreAnswers,
   StoreLimits,
   StoreListener,
@@ -20,10 +18,8 @@ import type {
 type Kind = StoreQuery['type']
 
 /** The keys of another store that begin with a prefix, which is added on the way in and taken off on the way out. */
-export class NamespacedStore implements StorePort {
-  readonly limits: StoreLimits
-  readonly clock: Clock
-  readonly #store: StorePort
+export class NamespacedStore extends StoreLayer {
+  readonly #limits: StoreLimits
   readonly #prefix: KeyPrefix
 
   /** @throws ActorumError TOO_LARGE: a prefix that leaves no room for keys */
@@ -33,34 +29,33 @@ export class NamespacedStore implements StorePort {
       const text = `the namespace's prefix has ${prefix.length} bytes and leaves none of ${store.limits.keyBytesMax} for keys`
       throw new ActorumError('TOO_LARGE', `${text}; take a shorter one, or raise keyBytesMax on all servers`)
     }
-    this.limits = { ...store.limits, keyBytesMax }
-    this.clock = store.clock
-    this.#store = store
+    super(store)
+    this.#limits = { ...store.limits, keyBytesMax }
     this.#prefix = new KeyPrefix(prefix)
   }
 
-  assertOpen(): void {
-    this.#store.assertOpen()
+  override get limits(): StoreLimits {
+    return this.#limits
   }
 
-  propose(command: KvCommand, options: CallOptions | undefined, caller: Caller<CommandResult>): void {
-    this.#store.propose(this.#prefix.addToCommand(command), options, {
+  override propose(command: KvCommand, options: CallOptions | undefined, caller: Caller<CommandResult>): void {
+    this.below.propose(this.#prefix.addToCommand(command), options, {
       resolve: (result) => caller.resolve(this.#prefix.takeFromResult(result)),
       reject: (error) => caller.reject(error),
     })
   }
 
-  read<Asked extends StoreQuery>(
+  override read<Asked extends StoreQuery>(
     query: Asked,
     options: ReadOptions | undefined,
-    caller: Caller<StoreAnswers[Asked['type']]>,
+    reader: Reader<StoreAnswers[Asked['type']]>,
   ): void {
     const kind: Asked['type'] = query.type
     const takeFrom: (answer: StoreAnswers[Asked['type']]) => StoreAnswers[Asked['type']] = this.#takeFrom[kind]
-    this.#store.read<StoreQuery>(this.#queryOf(query), options, {
+    this.below.read<StoreQuery>(this.#queryOf(query), options, {
       // An answer is of its query's kind.
-      resolve: (answer) => caller.resolve(takeFrom(answer as StoreAnswers[Asked['type']])),
-      reject: (error) => caller.reject(error),
+      resolve: (answer, revision) => reader.resolve(takeFrom(answer as StoreAnswers[Asked['type']]), revision),
+      reject: (error) => reader.reject(error),
     })
   }
 
@@ -95,35 +90,19 @@ export class NamespacedStore implements StorePort {
     revision: (revision) => revision,
   }
 
-  getValue(key: KeyChars, options: ReadOptions | undefined, consistency: Consistency): Promise<Uint8Array | undefined> {
-    return this.#store.getValue(this.#prefix.add(key), options, consistency)
+  override getValue(
+    key: KeyChars,
+    options: ReadOptions | undefined,
+    consistency: Consistency,
+  ): Promise<Uint8Array | undefined> {
+    return this.below.getValue(this.#prefix.add(key), options, consistency)
   }
 
-  get appliedRevision(): LogIndex {
-    return this.#store.appliedRevision
-  }
-
-  watch(range: KeyRange, listener: StoreListener): () => void {
-    return this.#store.watch(this.#prefix.addToRange(range), {
+  override watch(range: KeyRange, listener: StoreListener): () => void {
+    return this.below.watch(this.#prefix.addToRange(range), {
       changed: (changes) => listener.changed(this.#prefix.takeFromChanges(changes)),
       lost: () => listener.lost(),
       ended: (error) => listener.ended(error),
     })
-  }
-
-  refresh(options: CallOptions | undefined, caller: Caller<void>): void {
-    this.#store.refresh(options, caller)
-  }
-
-  members(): readonly ClusterMember[] {
-    return this.#store.members()
-  }
-
-  leaderId(): ServerId | undefined {
-    return this.#store.leaderId()
-  }
-
-  membership$(): Observable<Membership> {
-    return this.#store.membership$()
   }
 }

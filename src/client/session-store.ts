@@ -1,24 +1,13 @@
-import type { Observable } from 'rxjs'
 import { ActorumError } from '../errors.js'
-import type { Clock } from '../machines/time-and-chance.js'
-import type { LogIndex, ServerId } from '../machines/types.js'
 import type { CallOptions, Consistency, ReadOptions } from '../options.js'
 import type { KvCommand, SessionId } from '../state-machines/kv/commands.js'
 import type { KeyChars, KeyRange } from '../state-machines/kv/keys.js'
-import type { ClusterMember, Membership } from './cluster-view.js'
 import { copyOfCommand } from './command-copies.js'
 import { KeepAlive } from './keep-alive.js'
 import { SessionCall, type SessionCallPorts } from './session-call.js'
 import { SessionNumbers } from './session-numbers.js'
-import type {
-  Caller,
-  CommandResult,
-  StoreAnswers,
-  StoreLimits,
-  StoreListener,
-  StorePort,
-  StoreQuery,
-} from './store-port.js'
+import { StoreLayer } from './store-layer.js'
+import type { Caller, CommandResult, Reader, StoreAnswers, StoreListener, StorePort, StoreQuery } from './store-port.js'
 
 /** A session that was opened: what the answer said, and when the call was sent on the local clock. */
 export interface OpenedSession {
@@ -31,9 +20,8 @@ export interface OpenedSession {
 const KEEP_ALIVES_PER_TIMEOUT = 3
 
 /** A store whose writes belong to a session: each is applied once, however often it is sent. Reads go straight through. */
-export class SessionStore implements StorePort {
+export class SessionStore extends StoreLayer {
   readonly id: SessionId
-  readonly #store: StorePort
   readonly #timeoutMs: number
   readonly #alive: KeepAlive
   readonly #calls: SessionCallPorts
@@ -42,8 +30,8 @@ export class SessionStore implements StorePort {
 
   /** @param ended - called once, when the cluster says that the session has expired */
   constructor(store: StorePort, { id, timeoutMs, sentAt }: OpenedSession, ended: (error: ActorumError) => void) {
+    super(store)
     this.id = id
-    this.#store = store
     this.#timeoutMs = timeoutMs
     this.#ended = ended
     this.#alive = new KeepAlive({
@@ -65,21 +53,13 @@ export class SessionStore implements StorePort {
     }
   }
 
-  get limits(): StoreLimits {
-    return this.#store.limits
-  }
-
-  get clock(): Clock {
-    return this.#store.clock
-  }
-
   /** Throws SESSION_EXPIRED, too, and STOPPED once the session was closed. */
-  assertOpen(): void {
+  override assertOpen(): void {
     if (this.#end !== undefined) throw this.#end
-    this.#store.assertOpen()
+    this.below.assertOpen()
   }
 
-  propose(command: KvCommand, options: CallOptions | undefined, caller: Caller<CommandResult>): void {
+  override propose(command: KvCommand, options: CallOptions | undefined, caller: Caller<CommandResult>): void {
     this.assertOpen()
     switch (command.type) {
       // Those of another session, and what opens one, cannot be part of this one.
@@ -88,51 +68,39 @@ export class SessionStore implements StorePort {
       case 'keepSessionAlive':
       case 'closeSession':
       case 'expire':
-        this.#store.propose(command, options, caller)
+        this.below.propose(command, options, caller)
         return
       default:
         new SessionCall(this.#calls, copyOfCommand(command), options, caller).send()
     }
   }
 
-  read<Query extends StoreQuery>(
+  override read<Query extends StoreQuery>(
     query: Query,
     options: ReadOptions | undefined,
-    caller: Caller<StoreAnswers[Query['type']]>,
+    reader: Reader<StoreAnswers[Query['type']]>,
   ): void {
     this.assertOpen()
-    this.#store.read(query, options, caller)
+    this.below.read(query, options, reader)
   }
 
-  getValue(key: KeyChars, options: ReadOptions | undefined, consistency: Consistency): Promise<Uint8Array | undefined> {
+  override getValue(
+    key: KeyChars,
+    options: ReadOptions | undefined,
+    consistency: Consistency,
+  ): Promise<Uint8Array | undefined> {
     if (this.#end !== undefined) return Promise.reject(this.#end)
-    return this.#store.getValue(key, options, consistency)
+    return this.below.getValue(key, options, consistency)
   }
 
-  get appliedRevision(): LogIndex {
-    return this.#store.appliedRevision
-  }
-
-  watch(range: KeyRange, listener: StoreListener): () => void {
+  override watch(range: KeyRange, listener: StoreListener): () => void {
     this.assertOpen()
-    return this.#store.watch(range, listener)
+    return this.below.watch(range, listener)
   }
 
-  refresh(options: CallOptions | undefined, caller: Caller<void>): void {
+  override refresh(options: CallOptions | undefined, caller: Caller<void>): void {
     this.assertOpen()
-    this.#store.refresh(options, caller)
-  }
-
-  members(): readonly ClusterMember[] {
-    return this.#store.members()
-  }
-
-  leaderId(): ServerId | undefined {
-    return this.#store.leaderId()
-  }
-
-  membership$(): Observable<Membership> {
-    return this.#store.membership$()
+    this.below.refresh(options, caller)
   }
 
   /** Nothing is sent in the session any more, keep-alives neither. `error`: what later calls fail with. */
@@ -144,7 +112,7 @@ export class SessionStore implements StorePort {
   /** Ends the session in the cluster. One that has expired is no error. */
   close(options: CallOptions | undefined, caller: Caller<void>): void {
     this.stop(new ActorumError('STOPPED', 'the session was closed; open another one'))
-    this.#store.propose({ type: 'closeSession', session: this.id }, options, {
+    this.below.propose({ type: 'closeSession', session: this.id }, options, {
       resolve: () => caller.resolve(),
       reject: (error) => {
         if (hasExpired(error)) caller.resolve()
@@ -160,7 +128,7 @@ export class SessionStore implements StorePort {
       else this.#alive.failed()
     }
     try {
-      this.#store.propose(
+      this.below.propose(
         { type: 'keepSessionAlive', session: this.id },
         { timeoutMs: this.#timeoutMs },
         { resolve: () => this.#alive.confirmed(sentAt), reject: failed },

@@ -22,9 +22,12 @@ import type {
   RangeResult,
   TxnResult,
 } from '../state-machines/kv/results.js'
-import { callOptionsOf, keyReadOf, leaseIdOf, putTerms, ttlMsOf, wantsPrevious } from './call-checks.js'
+import { callOptionsOf, keyReadOf, leaseIdOf, putTerms, sinceOf, ttlMsOf, wantsPrevious } from './call-checks.js'
+import { CausalStore } from './causal-store.js'
 import type {
   Bytes,
+  CausalOptions,
+  CausalView,
   ClientApi,
   DeleteAnswer,
   DeleteOptions,
@@ -252,6 +255,11 @@ export class StoreClient implements ClientApi {
     return new StoreClient(new NamespacedStore(this.#store, chars), new Handles(this.#handles))
   }
 
+  causal(options?: CausalOptions): CausalView {
+    this.#assertOpen()
+    return new CausalClient(new CausalStore(this.#store, sinceOf(options)), new Handles(this.#handles))
+  }
+
   refresh(options?: CallOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#assertOpen()
@@ -307,6 +315,19 @@ export class StoreClient implements ClientApi {
       const caller = { resolve: resolve as (result: CommandResult) => void, reject }
       this.#store.propose(make(), options, caller)
     })
+  }
+}
+
+class CausalClient extends StoreClient implements CausalView {
+  readonly #seen: Pick<StorePort, 'seenRevision'>
+
+  constructor(store: CausalStore, handles: Handles) {
+    super(store, handles)
+    this.#seen = store
+  }
+
+  get revision(): LogIndex {
+    return this.#seen.seenRevision
   }
 }
 

@@ -56,12 +56,18 @@ export interface Caller<Result> {
   reject(error: Error): void
 }
 
+/** Who made a read: is told, too, up to which revision the state was that the answer was found in. */
+export interface Reader<Answer> {
+  resolve(answer: Answer, revision: LogIndex): void
+  reject(error: Error): void
+}
+
 /** What a committed command resulted in. A refusal is a rejection: `refusalError`. */
 export type CommandResult = Exclude<KvResult, RefusedResult>
 
 /**
- * A cluster as clients are built on: the embedded one is a server in this process, a remote one a connection; a session
- * and a namespace are ports that lie over another. All that `ClientApi` offers is made of these. What is wrong with a
+ * A cluster as clients are built on: the embedded one is a server in this process, a remote one a connection; a session,
+ * a namespace and a causal view are ports that lie over another. All that `ClientApi` offers is made of these. What is wrong with a
  * call is thrown, as `BUSY` and `STOPPED` are; what becomes of it later comes by its caller. Bytes in answers are the
  * caller's own.
  */
@@ -74,12 +80,14 @@ export interface StorePort {
   read<Query extends StoreQuery>(
     query: Query,
     options: ReadOptions | undefined,
-    caller: Caller<StoreAnswers[Query['type']]>,
+    reader: Reader<StoreAnswers[Query['type']]>,
   ): void
   /** The value of one key: what nearly all reads are, and so a way of its own. Rejects what it finds wrong. */
   getValue(key: KeyChars, options: ReadOptions | undefined, consistency: Consistency): Promise<Uint8Array | undefined>
   /** The last revision applied where `watch` looks. But within a listener's call, all up to it has been told. */
   readonly appliedRevision: LogIndex
+  /** What whoever uses this store has seen already, perhaps elsewhere: what is new to them comes after it. 0: nothing. */
+  readonly seenRevision: LogIndex
   /** Tells of every change in a range from now on: after `appliedRevision`. Gives the way to end it. */
   watch(range: KeyRange, listener: StoreListener): () => void
   /** Makes sure that somebody leads, by a round to a quorum. */

@@ -13,7 +13,7 @@ import type { Change, WatchEvent } from './watch-api.js'
 import type { ResolvedWatchOptions } from './watch-options.js'
 
 /** The part of a store that is watched. */
-export type WatchedStore = Pick<StorePort, 'watch' | 'read' | 'appliedRevision' | 'clock'>
+export type WatchedStore = Pick<StorePort, 'watch' | 'read' | 'appliedRevision' | 'seenRevision' | 'clock'>
 
 /** Bytes of keys and values that wait for a consumer. One revision may exceed it. */
 const BUFFERED_BYTES_MAX = 16 * 1024 * 1024
@@ -78,7 +78,7 @@ export class WatchFeed implements Feed<WatchEvent> {
       return
     }
     const applied = this.#store.appliedRevision
-    if (fromRevision === undefined) this.#position = applied + 1
+    if (fromRevision === undefined) this.#position = Math.max(applied, this.#store.seenRevision) + 1
     this.#phase = this.#position > applied ? 'live' : 'behind'
     this.#eventAt = this.#store.clock.now()
     if (progressIntervalMs !== undefined) this.#awaitSilence(progressIntervalMs, progressIntervalMs)

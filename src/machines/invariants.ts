@@ -3,7 +3,7 @@ import { invariant } from './invariant.js'
 import { lastTerm } from './log.js'
 import { isMember, sameIds } from './membership.js'
 import { isJoint, peersOf } from './quorum.js'
-import type { Configuration } from './types.js'
+import type { Configuration, TermStart } from './types.js'
 
 /**
  * The laws of one server, checked after every step by tests and the simulator (LogCabin's habit). The laws between
@@ -29,11 +29,12 @@ function checkState({ hardState, durable, log, commitIndex, leadership, leaderId
     lastTerm(log),
     hardState.term,
   ])
-  const starts = log.termStarts
-  invariant(
-    starts.every((start, at) => at === 0 || (starts[at - 1]!.index < start.index && starts[at - 1]!.term < start.term)),
-    'terms rise along the log',
-  )
+  let before: TermStart | undefined
+  for (const start of log.termStarts) {
+    const isRise = before === undefined || (before.index < start.index && before.term < start.term)
+    invariant(isRise, 'terms rise along the log')
+    before = start
+  }
   if (leadership === undefined) return
   invariant(leaderId === id, 'a leader knows itself as such')
   invariant(hardState.votedFor === id, 'a leader voted for itself')
@@ -45,25 +46,27 @@ function checkState({ hardState, durable, log, commitIndex, leadership, leaderId
 
 function checkConfigurations(context: RaftContext): void {
   const { configurations, log, leadership, id } = context
-  const [oldest, ...later] = configurations
+  const [oldest] = configurations
   invariant(oldest !== undefined && oldest.index <= log.boundary.index, 'the configuration at the boundary is known')
   invariant(oldest.configuration === log.boundary.configuration, 'the boundary has the configuration that rules there')
-  invariant(
-    later.every((at, place) => at.index > (later[place - 1]?.index ?? log.boundary.index)),
-    'configurations above the boundary are kept in log order',
-  )
+  for (let at = 1; at < configurations.length; at++) {
+    const previousIndex = at === 1 ? log.boundary.index : configurations[at - 1]!.index
+    const isNext = configurations[at]!.index > previousIndex
+    invariant(isNext, 'configurations above the boundary are kept in log order')
+  }
   const { index, configuration } = latestConfiguration(context)
   invariant(index <= Math.max(log.lastIndex, log.boundary.index), 'no configuration outlives its entry')
   if (leadership === undefined) return
   const { progress, membership } = leadership
-  invariant(
-    peersOf(configuration, id).every((peer) => progress.has(peer)),
-    'a leader sends to every member of the latest configuration',
-  )
-  invariant(
-    [...progress.keys()].every((peer) => isMember(configuration, peer) !== membership.departing.has(peer)),
-    'a leader sends to others only while it tells them that they are left out',
-  )
+  const peers = peersOf(configuration, id)
+  for (const peer of peers) {
+    invariant(progress.has(peer), 'a leader sends to every member of the latest configuration')
+  }
+  for (const peer of progress.keys()) {
+    const isLeftOut = membership.departing.has(peer)
+    const law = 'a leader sends to others only while it tells them that they are left out'
+    invariant((peer === id ? isMember(configuration, id) : peers.includes(peer)) !== isLeftOut, law)
+  }
 }
 
 function staysLeader(context: RaftContext, before: RaftContext): boolean {

@@ -21,7 +21,14 @@ export { KvScenario, type KvScenarioOptions, type StoryLine } from './simulation
 export { KvClient, type KvCall } from './simulation/kv-client.js'
 export { NotLinearizable } from './simulation/kv-judgement.js'
 export { fingerprint, formatStory, runPlan, type RunOptions, type RunResult } from './simulation/random-run.js'
-export { cutPlan, shrink, type PlanCut, type Shrunk } from './simulation/shrink.js'
+export {
+  COORDINATING_KINDS,
+  cutPlan,
+  shrink,
+  type CoordinatingKind,
+  type PlanCut,
+  type Shrunk,
+} from './simulation/shrink.js'
 
 export {
   checkEventual,

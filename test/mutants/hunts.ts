@@ -22,7 +22,7 @@ const TROUBLE: readonly FaultKind[] = [...CUTS, 'kill', 'delay', 'loss', 'leader
 
 /** Clients of some kinds that coordinate, at servers that forget the past soon. */
 function among(some: Partial<Coordination>): { readonly coordination: Coordination } {
-  const none = { bankers: 0, accounts: 4, holders: 0, sessions: 0, watchers: 0 }
+  const none = { bankers: 0, accounts: 4, holders: 0, sessions: 0, watchers: 0, travellers: 0 }
   return { coordination: { ...none, thinkMs: [0, 20], historyEntriesMax: 30, isWitnessed: true, ...some } }
 }
 
@@ -69,6 +69,7 @@ const HUNTS = {
   leases: { kinds: TROUBLE, changes: false, always: { drift: 'within', ...among({ holders: 2 }) } },
   'leases and snapshots': { kinds: TROUBLE, changes: true, always: among({ holders: 2 }) },
   sessions: { kinds: TROUBLE, changes: false, always: { requestTimeoutMs: 100, ...among({ sessions: 2 }) } },
+  travellers: { kinds: TROUBLE, changes: false, always: among({ travellers: 3 }) },
   'a bank': { kinds: TROUBLE, changes: false, always: among({ bankers: 2 }) },
   watches: { kinds: TROUBLE, changes: false, always: among({ bankers: 1, holders: 1, watchers: 4 }) },
   'watches and snapshots': { kinds: TROUBLE, changes: true, always: among({ bankers: 1, holders: 1, watchers: 4 }) },

@@ -5,6 +5,7 @@ const STORE = 'a store holds what was written'
 const AS_OF = 'a range is read as of one revision'
 const ANSWER = 'a command does what its client was told'
 const LOST = 'no acknowledged write is lost'
+const BACK = 'a causal view never goes back'
 
 /** Bugs in leases, sessions, transactions and watches: in the store, and in what clients do with it. */
 export const COORDINATION_MUTANTS: readonly Mutant[] = [
@@ -124,6 +125,33 @@ export const COORDINATION_MUTANTS: readonly Mutant[] = [
     hunt: 'sessions',
     runsMax: 10,
     laws: ['a call fails only for a reason', 'what is reported as not applied', LOST],
+  },
+  {
+    name: 'reads through a causal view from whatever its server has',
+    file: 'client/causal-store.ts',
+    find: 'asked.minRevision = Math.max(given, this.seenRevision)',
+    replace: 'asked.minRevision = given',
+    hunt: 'travellers',
+    runsMax: 10,
+    laws: [BACK],
+  },
+  {
+    name: 'forgets what it has read through a causal view',
+    file: 'client/causal-store.ts',
+    find: '        this.#see(revision)\n',
+    replace: '',
+    hunt: 'travellers',
+    runsMax: 10,
+    laws: [BACK],
+  },
+  {
+    name: 'forgets what it has written through a causal view',
+    file: 'client/causal-store.ts',
+    find: '        this.#see(result.revision)\n',
+    replace: '',
+    hunt: 'travellers',
+    runsMax: 10,
+    laws: [BACK],
   },
   {
     name: 'does a transaction of which only one condition holds',

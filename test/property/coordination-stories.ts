@@ -8,6 +8,7 @@ const NOBODY: Coordination = {
   holders: 0,
   sessions: 0,
   watchers: 0,
+  travellers: 0,
   thinkMs: [0, 20],
   historyEntriesMax: 100_000,
   isWitnessed: true,

@@ -41,6 +41,9 @@ claimRun('a snapshot disk that failed for a while may stop its server later', { 
 // Its connection to the one before had not yet noticed that it was gone, and the leader wrote down that one's directory.
 claimRun('a server that comes anew behind a cut is not taken for the one before', { seed: 389_567_590 })
 
+// A log from long ago named none of those whom it came from, and the newcomer hung up on them.
+claimRun('a server that is caught up on the past keeps to those who tell it', { seed: 389_570_796, coordination: true })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

@@ -111,6 +111,22 @@ describe('a read', () => {
     servers.until(() => elsewhere.now === 'ok', 'the leader answers by its lease')
   })
 
+  it('trusts no lease on a server that has not applied what its client has seen', () => {
+    const servers = new MemoryServers(3, { linearizableReads: 'lease' })
+    const leader = servers.elect()
+    servers.advance(500)
+    const minRevision = leader.raft.lastApplied + 1
+    servers.network.isolate(leader.id, 'silent')
+    const reads = (['lease', 'linearizable'] as const).map((consistency) => {
+      expect(leader.get('key', { consistency, minRevision: minRevision - 1 }).now).toBe('ok')
+      return leader.get('key', { consistency, minRevision })
+    })
+    servers.advance(20)
+    expect(reads.map(({ now }) => now)).toEqual(['pending', 'pending'])
+    servers.network.heal()
+    servers.until(() => reads.every(({ now }) => now === 'ok'), 'a majority has confirmed the leader')
+  })
+
   it('that is eventual with a bound on staleness asks a leader only where its server cannot vouch for it', () => {
     const servers = new MemoryServers(3)
     const leader = servers.elect()

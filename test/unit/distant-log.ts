@@ -1,4 +1,4 @@
-import type { Caller, StoreAnswers, StoreListener, StoreQuery } from '../../src/client/store-port.js'
+import type { Reader, StoreAnswers, StoreListener, StoreQuery } from '../../src/client/store-port.js'
 import { toError } from '../../src/client/feed.js'
 import type { WatchedStore } from '../../src/client/watch-feed.js'
 import type { LogIndex } from '../../src/machines/types.js'
@@ -13,6 +13,7 @@ import type { WatchedLog } from './watched-log.js'
 export class DistantLog implements WatchedStore {
   readonly clock
   appliedRevision: LogIndex
+  readonly seenRevision = 0
   readonly #log: WatchedLog
   readonly #told: (() => void)[] = []
   readonly #asked: (() => void)[] = []
@@ -58,14 +59,15 @@ export class DistantLog implements WatchedStore {
   read<Query extends StoreQuery>(
     query: Query,
     _: ReadOptions | undefined,
-    caller: Caller<StoreAnswers[Query['type']]>,
+    reader: Reader<StoreAnswers[Query['type']]>,
   ): void {
     this.#asked.push(() => {
       try {
         const found = this.#log.find(query)
-        this.#answers.push(() => caller.resolve(found))
+        const { appliedRevision } = this.#log
+        this.#answers.push(() => reader.resolve(found, appliedRevision))
       } catch (error) {
-        this.#answers.push(() => caller.reject(toError(error)))
+        this.#answers.push(() => reader.reject(toError(error)))
       }
     })
   }

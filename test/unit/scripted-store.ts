@@ -1,5 +1,5 @@
 import { NEVER } from 'rxjs'
-import type { Caller, CommandResult, StoreAnswers, StorePort, StoreQuery } from '../../src/client/store-port.js'
+import type { Caller, CommandResult, Reader, StoreAnswers, StorePort, StoreQuery } from '../../src/client/store-port.js'
 import { ActorumError, type ErrorCode } from '../../src/errors.js'
 import { invariant } from '../../src/machines/invariant.js'
 import type { CallOptions, ReadOptions } from '../../src/options.js'
@@ -21,6 +21,7 @@ export class ScriptedStore implements StorePort {
   readonly limits = CLIENT_OPTIONS
   readonly clock = new VirtualTime()
   readonly appliedRevision = 0
+  readonly seenRevision = 0
   /** Every command so far. */
   readonly sent: Sent[] = []
   /** What proposing throws. */
@@ -46,10 +47,10 @@ export class ScriptedStore implements StorePort {
   read<Query extends StoreQuery>(
     query: Query,
     _options: ReadOptions | undefined,
-    caller: Caller<StoreAnswers[Query['type']]>,
+    reader: Reader<StoreAnswers[Query['type']]>,
   ): void {
     invariant(query.type === 'lease', 'only leases are read here', query.type)
-    caller.resolve(this.lease as StoreAnswers[Query['type']])
+    reader.resolve(this.lease as StoreAnswers[Query['type']], this.appliedRevision)
   }
 
   getValue(): Promise<undefined> {

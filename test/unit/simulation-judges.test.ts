@@ -3,6 +3,7 @@ import type { KvCommand } from '../../src/state-machines/kv/commands.js'
 import { FIRST_KEY } from '../../src/state-machines/kv/keys.js'
 import type { KvChange } from '../../src/state-machines/kv/watchers.js'
 import { ChangeJudge } from '../../src/testing/simulation/change-judge.js'
+import { DeliveryChecker } from '../../src/testing/simulation/delivery-checker.js'
 import { KvLedger } from '../../src/testing/simulation/kv-ledger.js'
 import { LedgeredStore } from '../../src/testing/simulation/ledgered-store.js'
 import { RevisionOrder } from '../../src/testing/simulation/revision-order.js'
@@ -131,5 +132,28 @@ describe('real time against the order of the log', () => {
     order.read('other', floor, 4, true)
     order.read('other', order.begin(), 4, false)
     expect(() => order.read('other', order.begin(), 4, true)).toThrow('a linearizable read sees all')
+  })
+})
+
+describe('the judge of the wire', () => {
+  const said = { type: 'heartbeatReply', term: 2, round: 7, lastLogIndex: 9 } as const
+  const judge = new DeliveryChecker()
+  judge.sent(1, 2, said)
+
+  it('knows what was said whatever the order of its fields', () => {
+    judge.heard(1, 2, { lastLogIndex: 9, round: 7, term: 2, type: 'heartbeatReply' })
+  })
+
+  it('refuses what differs in a field, lacks one, or was said to another', () => {
+    const law = 'what a server hears was said to it'
+    expect(() => judge.heard(1, 2, { ...said, round: 9, lastLogIndex: 7 })).toThrow(law)
+    expect(() => judge.heard(1, 2, { type: 'timeoutNow', term: 2 })).toThrow(law)
+    expect(() => judge.heard(2, 1, said)).toThrow(law)
+  })
+
+  it('takes a field that is undefined for one that is not there', () => {
+    judge.sent(1, 2, { type: 'readIndexReply', term: 2, nonce: 1, id: 3, index: undefined })
+    expect(() => judge.heard(1, 2, { type: 'readIndexReply', term: 2, nonce: 1, id: 3, index: 3 })).toThrow()
+    judge.heard(1, 2, JSON.parse('{"type":"readIndexReply","term":2,"nonce":1,"id":3}') as typeof said)
   })
 })

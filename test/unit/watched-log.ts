@@ -1,7 +1,7 @@
 import { ActorumError } from '../../src/errors.js'
 import type { LogIndex } from '../../src/machines/types.js'
 import type { ReadOptions } from '../../src/options.js'
-import type { StoreAnswers, StoreListener, StorePort, StoreQuery, Caller } from '../../src/client/store-port.js'
+import type { StoreAnswers, StoreListener, StorePort, StoreQuery, Reader } from '../../src/client/store-port.js'
 import type { WatchedStore } from '../../src/client/watch-feed.js'
 import type { KvCommand } from '../../src/state-machines/kv/commands.js'
 import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
@@ -16,6 +16,7 @@ type OpenStore = WatchedStore & Pick<StorePort, 'assertOpen'>
 export class WatchedLog implements OpenStore {
   readonly clock = new VirtualTime()
   readonly store: KeyValueStore
+  readonly seenRevision = 0
   readonly #listeners = new Set<StoreListener>()
   /** Thrown by the next reads, one each. */
   readonly faults: Error[] = []
@@ -68,11 +69,11 @@ export class WatchedLog implements OpenStore {
   read<Query extends StoreQuery>(
     query: Query,
     _: ReadOptions | undefined,
-    caller: Caller<StoreAnswers[Query['type']]>,
+    reader: Reader<StoreAnswers[Query['type']]>,
   ): void {
     this.reads++
     this.assertOpen()
-    caller.resolve(this.find(query))
+    reader.resolve(this.find(query), this.appliedRevision)
   }
 
   /** What is found has the shape of its kind of query. */

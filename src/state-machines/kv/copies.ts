@@ -2,7 +2,7 @@
 const SLAB_VALUE_BYTES_MAX = 512
 const SLAB_BYTES = 4096
 
-let slab = new Uint8Array(SLAB_BYTES)
+let slab = new ArrayBuffer(SLAB_BYTES)
 let used = 0
 
 /**
@@ -13,10 +13,11 @@ export function copyOut(value: Uint8Array): Uint8Array {
   const { length } = value
   if (length > SLAB_VALUE_BYTES_MAX || length === 0) return value.slice()
   if (used + length > SLAB_BYTES) {
-    slab = new Uint8Array(SLAB_BYTES)
+    slab = new ArrayBuffer(SLAB_BYTES)
     used = 0
   }
-  const copy = slab.subarray(used, used + length)
+  // `subarray` would look for a constructor in its class first.
+  const copy = new Uint8Array(slab, used, length)
   copy.set(value)
   used += length
   return copy

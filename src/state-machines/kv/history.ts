@@ -60,7 +60,7 @@ const FLAGS = 3
 const IS_DELETION = 1
 const HAD_VALUE = 2
 
-const CAPACITY_MIN = 1024
+const CAPACITY_MIN = 64
 
 /**
  * What every changed key was before: the newest changes, in a ring, under numbers that count up from 1. The changes of

@@ -1,6 +1,9 @@
-import type { Get, Operation } from './history.js'
+import type { Get, Operation, Outcome } from './history.js'
 
 type Of<Op extends Operation['op']> = Extract<Operation, { op: Op }>
+
+/** Who served a get, and what state. */
+type Served = Pick<Get, 'server' | 'seen'>
 
 /** What a client is about to do. */
 export type Invocation =
@@ -11,7 +14,7 @@ export type Invocation =
 
 /** Ends one recorded call: call one of these, once; a call that is never ended counts as unknown. */
 export interface Pending<Op extends Operation['op']> {
-  ok(output: Of<Op>['output'], served?: Pick<Get, 'server' | 'seen'>): void
+  ok(output: Of<Op>['output'], served?: Served): void
   failed(): void
   unknown(): void
 }
@@ -34,14 +37,15 @@ export class HistoryRecorder {
   /** Notes the call, now. */
   call<Op extends Operation['op']>(invocation: Invocation & { readonly op: Op }): Pending<Op> {
     const slot = this.#operations.length
-    const started = { ...invocation, output: null, call: this.#tick(), return: Infinity, outcome: 'unknown' } as Of<Op>
-    this.#operations.push(started)
-    const end = (change: object): void => {
-      this.#operations[slot] = { ...started, ...change, return: this.#tick() }
+    const call = this.#tick()
+    const end = (outcome: Outcome, output: Operation['output'] = null, served?: Served): void => {
+      const ended = { output, call, return: this.#tick(), outcome }
+      this.#operations[slot] = operationOf(invocation, ended, served)
     }
+    this.#operations.push(operationOf(invocation, { output: null, call, return: Infinity, outcome: 'unknown' }))
     return {
-      ok: (output, served) => end({ ...served, output, outcome: 'ok' }),
-      failed: () => end({ outcome: 'failed' }),
+      ok: (output, served) => end('ok', output, served),
+      failed: () => end('failed'),
       unknown: () => undefined,
     }
   }
@@ -55,4 +59,16 @@ export class HistoryRecorder {
     this.#last = Math.max(this.#last + 1, this.#nowNs() - this.#start)
     return this.#last
   }
+}
+
+/** Written out, since a spread of so many fields takes V8's slow path. */
+function operationOf(
+  invocation: Invocation,
+  { output, call, return: returned, outcome }: Pick<Operation, 'output' | 'call' | 'return' | 'outcome'>,
+  served?: Served,
+): Operation {
+  const { op, client, key, input } = invocation
+  const operation = { op, client, key, input, output, call, return: returned, outcome }
+  if (invocation.op === 'get') Object.assign(operation, { consistency: invocation.consistency }, served)
+  return operation as Operation
 }

@@ -1,6 +1,7 @@
 import { FIRST_KEY, prefixRange, singleKeyRange, type KeyChars } from '../../state-machines/kv/keys.js'
 import type { Consistency } from '../linearizability/history.js'
 import { BankClient } from './bank-client.js'
+import { CausalClient } from './causal-client.js'
 import { Dice } from './dice.js'
 import type { KvCluster } from './kv-client.js'
 import type { KvLedger } from './kv-ledger.js'
@@ -29,6 +30,8 @@ export interface Coordination {
   readonly historyEntriesMax: number
   /** Whether every change of every server's store is judged. */
   readonly isWitnessed: boolean
+  /** Who goes from server to server with a causal view. */
+  readonly travellers: number
 }
 
 /** Few clients, so that those of single keys still matter; at times of one kind alone. */
@@ -46,6 +49,8 @@ export function drawCoordination(dice: Dice): Coordination {
     ] as const),
     historyEntriesMax: dice.pick([4, 30, 100_000]),
     isWitnessed: dice.chance(0.5),
+    // Drawn last: what a seed drew before there were any stays the same.
+    travellers: dice.pick([0, 0, 1, 2]),
   }
 }
 
@@ -73,18 +78,20 @@ export class CoordinationClients {
   readonly #holders: readonly LeaseClient[]
   readonly #sessions: readonly SessionClient[]
   readonly #watchers: readonly WatchClient[]
+  readonly #travellers: readonly LoopingClient[]
 
   constructor(spec: CoordinationSpec) {
     this.#spec = spec
-    const { bankers, accounts, holders, sessions, watchers } = spec.coordination
+    const { bankers, accounts, holders, sessions, watchers, travellers } = spec.coordination
     this.#bankers = named('banker', bankers).map((name) => new BankClient(this.#looping(name), accounts))
     this.#holders = named('holder', holders).map((name) => new LeaseClient(this.#looping(name), spec.clocksKeepBound))
     this.#sessions = named('session', sessions).map((name) => new SessionClient(this.#looping(name)))
     this.#watchers = named('watcher', watchers).map((name) => this.#watcher(name))
+    this.#travellers = named('traveller', travellers).map((name) => new CausalClient(this.#looping(name)))
   }
 
   get #writers(): readonly LoopingClient[] {
-    return [...this.#bankers, ...this.#holders, ...this.#sessions]
+    return [...this.#bankers, ...this.#holders, ...this.#sessions, ...this.#travellers]
   }
 
   /** How often those who watch were told something. */

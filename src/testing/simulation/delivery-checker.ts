@@ -1,6 +1,7 @@
 import { crc32 } from '../../machines/checksum.js'
 import type { Message } from '../../machines/messages.js'
 import type { ServerId } from '../../machines/types.js'
+import { legible } from './legible.js'
 import { Violation } from './violation.js'
 
 /**
@@ -9,29 +10,76 @@ import { Violation } from './violation.js'
  * belongs to a message are taken for granted.
  */
 export class DeliveryChecker {
-  readonly #said = new Map<string, Set<string>>()
+  /** By sender, then by who is told. */
+  readonly #said = new Map<ServerId, Map<ServerId, Set<string>>>()
 
   sent(from: ServerId, to: ServerId, message: Message): void {
-    const way = `${from} to ${to}`
-    const words = wordsOf(message)
-    const said = this.#said.get(way)
-    if (said === undefined) this.#said.set(way, new Set([words]))
-    else said.add(words)
+    this.#saidTo(from, to).add(wordsOf(message))
   }
 
   heard(from: ServerId, to: ServerId, message: Message): void {
-    const words = wordsOf(message)
-    if (this.#said.get(`${from} to ${to}`)?.has(words) === true) return
-    throw new Violation('what a server hears was said to it', `server ${from} never said to ${to}: ${words}`)
+    if (this.#saidTo(from, to).has(wordsOf(message))) return
+    const said = JSON.stringify(legible(message))
+    throw new Violation('what a server hears was said to it', `server ${from} never said to ${to}: ${said}`)
+  }
+
+  #saidTo(from: ServerId, to: ServerId): Set<string> {
+    const byListener = this.#said.get(from) ?? new Map<ServerId, Set<string>>()
+    const said = byListener.get(to) ?? new Set()
+    if (said.size === 0) this.#said.set(from, byListener.set(to, said))
+    return said
   }
 }
 
-/** All that is in a value, whatever the order of its fields; of bytes their checksum. */
+/** All that is in a value, whatever the order of its fields; of bytes their checksum. Short, since millions are kept. */
 function wordsOf(value: unknown): string {
-  if (value instanceof Uint8Array) return `${value.length} bytes ${crc32(value)}`
-  if (Array.isArray(value)) return `[${value.map(wordsOf).join()}]`
+  if (typeof value === 'string') return `${value.length}:${value}`
   if (typeof value !== 'object' || value === null) return String(value)
-  const fields = Object.entries(value).filter(([, field]) => field !== undefined)
-  fields.sort(([one], [other]) => (one < other ? -1 : 1))
-  return `{${fields.map(([name, field]) => `${name} ${wordsOf(field)}`).join()}}`
+  if (value instanceof Uint8Array) return `${value.length} bytes ${crc32(value)}`
+  let words = ''
+  if (Array.isArray(value)) {
+    for (const each of value) words += `${wordsOf(each)},`
+    return `[${words}]`
+  }
+  const fields = value as Readonly<Record<string, unknown>>
+  const { number, sorted } = namesIn(fields)
+  for (const name of sorted) words += `${wordsOf(fields[name])},`
+  return `${number}{${words}}`
+}
+
+/** The names of an object's fields, in order, and a number in their place. */
+interface Names {
+  readonly number: number
+  readonly sorted: readonly string[]
+}
+
+/** After some names in the order in which an object has them: which may follow; and, where one ends, all of them. */
+interface NamesRead {
+  readonly next: Map<string, NamesRead>
+  names: Names | undefined
+}
+
+const ORDERS: NamesRead = { next: new Map(), names: undefined }
+const KNOWN = new Map<string, Names>()
+
+/** Sorted once for each order in which objects have them: there are few, and every message is asked for. */
+function namesIn(fields: Readonly<Record<string, unknown>>): Names {
+  let read = ORDERS
+  for (const name in fields) {
+    if (fields[name] === undefined) continue
+    let next = read.next.get(name)
+    if (next === undefined) read.next.set(name, (next = { next: new Map(), names: undefined }))
+    read = next
+  }
+  return (read.names ??= sortedNames(fields))
+}
+
+function sortedNames(fields: Readonly<Record<string, unknown>>): Names {
+  const sorted = Object.keys(fields)
+    .filter((name) => fields[name] !== undefined)
+    .sort()
+  const all = sorted.join()
+  const names = KNOWN.get(all) ?? { number: KNOWN.size, sorted }
+  KNOWN.set(all, names)
+  return names
 }

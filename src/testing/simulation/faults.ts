@@ -32,6 +32,12 @@ export type Fault =
 
 export type FaultKind = Fault['kind']
 
+/** Those that hit one server. */
+export type ServerFault = Extract<Fault, { readonly who: Target }>
+
+/** Ends a fault. */
+export type Heal = () => void
+
 /** `side` against all others; one-way when only what the side says, or hears, is lost. */
 export interface Partition {
   readonly kind: 'partition' | 'one-way partition'

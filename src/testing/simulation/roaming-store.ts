@@ -4,6 +4,7 @@ import type { ClusterMember, ClusterSource, Membership } from '../../client/clus
 import type {
   Caller,
   CommandResult,
+  Reader,
   StoreAnswers,
   StoreLimits,
   StoreListener,
@@ -39,6 +40,7 @@ export interface RoamingStoreSpec {
 export class RoamingStore implements StorePort {
   readonly limits: StoreLimits
   readonly clock: Clock
+  readonly seenRevision = 0
   readonly #spec: RoamingStoreSpec
   readonly #stores = new WeakMap<Running, EmbeddedStore>()
   #at: ServerId
@@ -78,9 +80,20 @@ export class RoamingStore implements StorePort {
   read<Query extends StoreQuery>(
     query: Query,
     options: ReadOptions | undefined,
-    caller: Caller<StoreAnswers[Query['type']]>,
+    reader: Reader<StoreAnswers[Query['type']]>,
   ): void {
-    this.#call(caller, noAnswer, (store, waiting) => store.read(query, options, waiting))
+    let revision: LogIndex = 0
+    const caller: Caller<StoreAnswers[Query['type']]> = {
+      resolve: (answer) => reader.resolve(answer, revision),
+      reject: (error) => reader.reject(error),
+    }
+    this.#call(caller, noAnswer, (store, waiting) => {
+      const resolve = (answer: StoreAnswers[Query['type']], at: LogIndex): void => {
+        revision = at
+        waiting.resolve(answer)
+      }
+      store.read(query, options, { resolve, reject: (error) => waiting.reject(error) })
+    })
   }
 
   getValue(key: KeyChars, options: ReadOptions | undefined, consistency: Consistency): Promise<Uint8Array | undefined> {

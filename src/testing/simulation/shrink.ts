@@ -1,5 +1,16 @@
+import type { Coordination } from './coordination.js'
 import type { RunPlan } from './fault-plan.js'
 import { runPlan, type RunResult } from './random-run.js'
+
+/** Clients that coordinate, by kind. */
+export const COORDINATING_KINDS = [
+  'bankers',
+  'holders',
+  'sessions',
+  'watchers',
+  'travellers',
+] as const satisfies (keyof Coordination)[]
+export type CoordinatingKind = (typeof COORDINATING_KINDS)[number]
 
 /** What of a plan is left out, so that a shrunk run can be asked for again by its seed. */
 export interface PlanCut {
@@ -9,14 +20,17 @@ export interface PlanCut {
   readonly untilMs?: number | undefined
   /** How many clients. Default: the plan's. */
   readonly clients?: number | undefined
+  /** How many of each kind of client that coordinates, where the plan has any. Default: the plan's. */
+  readonly coordinating?: Readonly<Partial<Record<CoordinatingKind, number>>> | undefined
 }
 
-export function cutPlan(plan: RunPlan, { keep, untilMs, clients }: PlanCut): RunPlan {
+export function cutPlan(plan: RunPlan, { keep, untilMs, clients, coordinating }: PlanCut): RunPlan {
   return {
     ...plan,
     faults: keep === undefined ? plan.faults : plan.faults.filter((_, at) => keep.includes(at)),
     durationMs: untilMs ?? plan.durationMs,
     clients: clients ?? plan.clients,
+    coordination: plan.coordination && { ...plan.coordination, ...coordinating },
   }
 }
 
@@ -26,8 +40,8 @@ export interface Shrunk {
 }
 
 /**
- * Looks for a smaller run that breaks the same law: a shorter one, with fewer faults and fewer clients. Tries `runsMax`
- * runs at most (default 150).
+ * Looks for a smaller run that breaks the same law: a shorter one, with fewer faults and fewer clients of each kind. Tries
+ * `runsMax` runs at most (default 150).
  */
 export function shrink(failed: RunResult, runsMax = 150): Shrunk {
   const { plan } = failed
@@ -54,6 +68,10 @@ export function shrink(failed: RunResult, runsMax = 150): Shrunk {
       () => best.cut.keep ?? [],
       (keep) => attempt({ keep }),
     )
+    for (const kind of COORDINATING_KINDS) {
+      const count = (): number => best.cut.coordinating?.[kind] ?? plan.coordination?.[kind] ?? 0
+      while (count() > 0 && attempt({ coordinating: { ...best.cut.coordinating, [kind]: count() - 1 } }));
+    }
     while ((best.cut.clients ?? 1) > 1 && attempt({ clients: (best.cut.clients ?? 2) - 1 }));
     while (attempt({ untilMs: Math.floor((best.cut.untilMs ?? plan.durationMs) * 0.8) }));
   } while (best !== before && left > 0)

@@ -215,11 +215,12 @@ function lateStore(store: WatchedStore, clock: ProcessClock, dice: Dice): Watche
     get appliedRevision() {
       return store.appliedRevision
     },
+    seenRevision: store.seenRevision,
     watch: (range, listener) => store.watch(range, listener),
-    read: (query, options, caller) => {
-      const answer: typeof caller = {
-        resolve: (found) => later(() => caller.resolve(found)),
-        reject: (error) => later(() => caller.reject(error)),
+    read: (query, options, reader) => {
+      const answer: typeof reader = {
+        resolve: (found, revision) => later(() => reader.resolve(found, revision)),
+        reject: (error) => later(() => reader.reject(error)),
       }
       later(() => {
         try {
