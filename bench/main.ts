@@ -9,7 +9,14 @@ import { ROWS } from './rows.js'
 import type { Row } from './rows.js'
 
 const options = parseOptions(process.argv.slice(2))
-const rows = ROWS.filter((row) => `${row.name} ${row.durability}`.includes(options.rows))
+const rows = ROWS.filter((row) => nameOf(row).includes(options.rows))
+if (rows.length === 0) {
+  throw new Error(`no row's name contains '${options.rows}'; there are: ${ROWS.map(nameOf).join('; ')}`)
+}
+
+function nameOf({ name, durability }: Row): string {
+  return `${name} ${durability}`
+}
 
 /** limit, engine, limit, engine …, so that a change in the machine's mood meets all. */
 async function measureRow(row: Row): Promise<RowResult[]> {

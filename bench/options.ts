@@ -13,7 +13,7 @@ export interface Options {
   /** Only rows whose name and durability contain this. Default: all. */
   readonly rows: string
   readonly onlyLimit: boolean
-  /** The engine's log stores, each in a row of its own beside the one limit, which is on Level. Default: level. */
+  /** The engine's log stores, each in a row of its own beside the one limit, which is on Level. Default: both. */
   readonly logStores: readonly LogStoreName[]
   /** Sizes of the cluster, engine and limit alike. Default: three. */
   readonly servers: readonly number[]
@@ -31,7 +31,7 @@ export function parseOptions(args: string[]): Options {
       warmup: { type: 'string', default: '5' },
       rows: { type: 'string', default: '' },
       'only-limit': { type: 'boolean', default: false },
-      'log-store': { type: 'string', default: 'level' },
+      'log-store': { type: 'string', default: 'both' },
       servers: { type: 'string', default: '3' },
       json: { type: 'boolean', default: false },
       dir: { type: 'string', default: tmpdir() },

@@ -6,13 +6,13 @@ import { SteadyLoad } from '../test/e2e/steady-load.js'
 const USAGE = `npm run scale -- [options]
   --clients N       clients that write all the while (default 16)
   --mode MODE       disk-first or mem-first (default disk-first)
-  --store KIND      level or file (default level)`
+  --store KIND      file or level (default file)`
 
 const { values } = parseArgs({
   options: {
     clients: { type: 'string', default: '16' },
     mode: { type: 'string', default: 'disk-first' },
-    store: { type: 'string', default: 'level' },
+    store: { type: 'string', default: 'file' },
     help: { type: 'boolean', short: 'h' },
   },
 })
@@ -47,7 +47,7 @@ async function run(): Promise<void> {
     throw new Error(`--clients is ${values.clients}; it must be an integer from 1 to 1000`)
   }
   const durability = oneOf('mode', values.mode, ['disk-first', 'mem-first'])
-  const logStore = oneOf('store', values.store, ['level', 'file'])
+  const logStore = oneOf('store', values.store, ['file', 'level'])
   const cluster = await GrowingCluster.make({ durability, logStore })
   try {
     await cluster.grow([1])
