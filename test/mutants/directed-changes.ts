@@ -13,6 +13,8 @@ export const CHANGES_DIRECTED = {
   'a learner hears no leader': learnerHearsNobody,
   'a learner stays behind': learnerStaysBehind,
   'a lone voter gets company': loneVoterGetsCompany,
+  'a server comes anew behind a cut': comesAnewBehindCut,
+  'a newcomer learns of the past': newcomerLearnsOfPast,
   'the newest snapshot is damaged': newestSnapshotDamaged,
   'a server dies while it takes a snapshot': diesTakingSnapshot,
   'a machine crashes once it has the snapshot that it was sent': crashesAfterInstalling,
@@ -143,6 +145,37 @@ function loneVoterGetsCompany(): void {
   story.advance(6 * T)
   story.server(1).resume()
   story.heals()
+}
+
+/** Server 3 is left out and comes with other disks, and server 1 has not noticed yet that nobody is behind its connection. */
+function comesAnewBehindCut(): void {
+  const story = beginWithSpares(1)
+  story.cut(1, 3)
+  story.done(story.change(1, { remove: [3] }))
+  story.server(3).wipe({ voters: [], learners: [] })
+  story.server(3).start()
+  story.done(story.change(1, { add: [3] }))
+  story.advance(T)
+  story.mendAll()
+  story.heals()
+}
+
+/** Server 7 is sent the log an entry at a time; those whom the first of them name are all gone. */
+function newcomerLearnsOfPast(): void {
+  const story = beginWithSpares(4, { settings: { appendBytesMax: 1 } })
+  adds(story, 4, 5, 6)
+  story.done(story.change(1, { promote: [4, 5, 6], remove: [2, 3] }))
+  story.done(story.change(1, { remove: [1] }))
+  for (const id of [1, 2, 3]) story.server(id).kill()
+  story.until('one of those who came leads', () => [4, 5, 6].some((id) => story.leads(id) && story.isServing(id)))
+  const leader = [4, 5, 6].find((id) => story.leads(id)) ?? 4
+  story.done(story.change(leader, { add: [7] }))
+  story.advance(T)
+  if (story.end(7) !== story.end(leader)) {
+    const text = `server 7 has ${story.end(7)} of ${story.end(leader)} entries`
+    throw new Violation('a newcomer hears its leader until it has the log', text)
+  }
+  story.heals([1, 2, 3])
 }
 
 /** Server 2 finds that the newest of its two snapshots is damaged in the middle. */

@@ -173,4 +173,22 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     runsMax: 60,
     laws: [LIVENESS, 'a healed cluster changes its membership'],
   },
+  {
+    name: 'writes down the data directory of the one before, when it has not noticed that it is gone',
+    file: 'machines/changing.ts',
+    find: 'return hasAnswered && known.confirmedSentAt >= membership.addedAt ? identity.storeIds.get(id) : undefined',
+    replace: 'return identity.storeIds.get(id)',
+    hunt: 'a server comes anew behind a cut',
+    runsMax: 1,
+    laws: [LIVENESS],
+  },
+  {
+    name: 'forgets whom it was told of as soon as its log names anybody',
+    file: 'actors/known-peers.ts',
+    find: 'if (this.#hasCaughtUp) this.#introduction = undefined',
+    replace: 'this.#introduction = undefined',
+    hunt: 'a newcomer learns of the past',
+    runsMax: 1,
+    laws: ['a newcomer hears its leader until it has the log'],
+  },
 ]
