@@ -149,11 +149,10 @@ export class DiskSnapshotStore implements SnapshotStore {
   }
 
   *#read(id: SnapshotId, offset: number, bytesMax: number): Steps<Uint8Array> {
-    const name = this.#nameOfStored(id)
     const length = Math.max(0, Math.min(bytesMax, id.byteLength - offset))
     const release = this.retain(id)
     try {
-      const file = yield* call<SnapshotFile>((done) => this.#disk.file(name, 'read', done))
+      const file = yield* this.#openToRead(id)
       const bytes = yield* call<Uint8Array>((done) => file.read(offset, length, done))
       yield* call<void>((done) => file.close(done))
       return bytes
@@ -163,9 +162,14 @@ export class DiskSnapshotStore implements SnapshotStore {
   }
 
   *#openReader(id: SnapshotId): Steps<SnapshotReader> {
-    const name = this.#nameOfStored(id)
     const release = this.retain(id)
-    const file = yield* call<SnapshotFile>((done) => this.#disk.file(name, 'read', done))
+    let file: SnapshotFile
+    try {
+      file = yield* this.#openToRead(id)
+    } catch (error) {
+      release()
+      throw error
+    }
     const reader = new SnapshotFileReader(file, this.#place.checksum)
     let isReading = false
     let isClosing = false
@@ -193,14 +197,32 @@ export class DiskSnapshotStore implements SnapshotStore {
   *#next(id: SnapshotId, reader: SnapshotFileReader): Steps<Uint8Array | undefined> {
     const found = yield* reader.next()
     if (found === undefined || !('malformed' in found)) return found
-    throw new ActorumError('CORRUPT', yield* this.#setAside(id, found))
+    // Of several who read it, the first that came to the damage has set it aside.
+    const isStored = this.#catalogue.find(id) !== undefined
+    throw new ActorumError('CORRUPT', isStored ? yield* this.#setAside(id, found) : this.#whatOf(id, found))
+  }
+
+  /** Whose file was set aside meanwhile, because somebody else found it damaged, is gone: the disk has not failed. */
+  *#openToRead(id: SnapshotId): Steps<SnapshotFile> {
+    const name = this.#nameOfStored(id)
+    try {
+      return yield* call<SnapshotFile>((done) => this.#disk.file(name, 'read', done))
+    } catch (error) {
+      if (this.#catalogue.find(id) !== undefined) throw error
+      throw this.#gone(id)
+    }
   }
 
   /** What remains of it is kept, but never again taken for a snapshot. Returns what a person should know. */
-  *#setAside(id: SnapshotId, { malformed }: Malformed): Steps<string> {
+  *#setAside(id: SnapshotId, fault: Malformed): Steps<string> {
     const name = nameOf(id, 'complete')
     this.#catalogue.remove(id)
     yield* call<void>((done) => this.#disk.rename(name, `${name}.damaged`, done))
+    return this.#whatOf(id, fault)
+  }
+
+  #whatOf(id: SnapshotId, { malformed }: Malformed): string {
+    const name = nameOf(id, 'complete')
     const what = `The snapshot ${name} in the ${this.#disk.name} is damaged: ${malformed}`
     return `${what}. It was set aside as ${name}.damaged and counts no more; delete that file once it is of no use.`
   }
@@ -215,8 +237,12 @@ export class DiskSnapshotStore implements SnapshotStore {
 
   #nameOfStored(id: SnapshotId): string {
     if (this.#catalogue.find(id) !== undefined) return nameOf(id, 'complete')
-    const which = `snapshot up to entry ${id.index} of term ${id.term}`
-    throw new ActorumError('INVALID_ARGUMENT', `The ${this.#disk.name} has no ${which}; it may have been replaced.`)
+    throw this.#gone(id)
+  }
+
+  #gone({ index, term }: SnapshotId): ActorumError {
+    const which = `snapshot up to entry ${index} of term ${term}`
+    return new ActorumError('INVALID_ARGUMENT', `The ${this.#disk.name} has no ${which}; it may have been replaced.`)
   }
 
   #newer(name: string, { malformed }: Malformed): ActorumError {

@@ -309,6 +309,21 @@ export const snapshotStoreSuite: readonly SnapshotStoreClaim[] = [
     await again.close()
   }),
 
+  claim('damage that several come to at once is set aside once, and the disk has not failed', async (place) => {
+    const opened = await OpenSnapshots.open(place)
+    await opened.keep(boundaryOf(5), CHUNKS)
+    const { id } = await opened.keep(boundaryOf(9), CHUNKS)
+    await place.corrupt(id, id.byteLength - 100)
+    const errors = await Promise.all([1, 2, 3].map(() => errorOf(opened.chunks(id))))
+    // Who had not opened the file yet finds it gone.
+    const codes = errors.map((error) => ('code' in error ? error.code : error.message))
+    same(codes.includes('CORRUPT'), true, 'whether the damage was found')
+    same(codes.filter((code) => code !== 'CORRUPT' && code !== 'INVALID_ARGUMENT').length, 0, 'other outcomes')
+    await opened.keep(boundaryOf(12), CHUNKS)
+    same(opened.indexes, [12, 5], 'what is stored')
+    await opened.close()
+  }),
+
   claim('a closed store does nothing more, and may be closed again', async (place) => {
     const opened = await OpenSnapshots.open(place)
     const { id } = await opened.keep(boundaryOf(9), CHUNKS)

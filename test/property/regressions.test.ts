@@ -44,6 +44,9 @@ claimRun('a server that comes anew behind a cut is not taken for the one before'
 // A log from long ago named none of those whom it came from, and the newcomer hung up on them.
 claimRun('a server that is caught up on the past keeps to those who tell it', { seed: 389_570_796, coordination: true })
 
+// Several peers had refused it, and what was read for each of them came to the damage.
+claimRun('a damaged snapshot is set aside once, whoever finds that it is', { seed: 400_009_203 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)
