@@ -30,8 +30,12 @@ export class KnownPeers {
   get members(): readonly Member[] | undefined {
     const recorded = peersOf(this.#context())
     if (this.#introduction === undefined) return recorded
+    const { members, index } = this.#introduction
+    // What nobody dated may be older than a log that has come to the present.
+    const isOlder = index === undefined && this.isNamedInLog
+    const inOrder = isOlder ? [...members, ...(recorded ?? [])] : [...(recorded ?? []), ...members]
     const peers = new Map<ServerId, Member>()
-    for (const member of [...(recorded ?? []), ...this.#introduction.members]) peers.set(member.id, member)
+    for (const member of inOrder) peers.set(member.id, member)
     peers.delete(this.#context().id)
     return [...peers.values()]
   }
@@ -43,8 +47,9 @@ export class KnownPeers {
     return named !== undefined && named.storeId === identity.storeId
   }
 
-  /** These are the members, says one who knows. */
+  /** These are the members, says one who knows; who knows no more than the log here is not listened to. */
   introduce(members: readonly Member[], index: LogIndex | undefined): void {
+    if (index !== undefined && latestConfiguration(this.#context()).index >= index) return
     this.#introduction = { members, index }
     this.#tell()
   }

@@ -47,6 +47,9 @@ claimRun('a server that is caught up on the past keeps to those who tell it', { 
 // Several peers had refused it, and what was read for each of them came to the damage.
 claimRun('a damaged snapshot is set aside once, whoever finds that it is', { seed: 400_009_203 })
 
+// What a server behind it told of the members hid what its own log said, until the members changed again.
+claimRun('a server believes its log of the members, not one who knows less', { seed: 410_000_665 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

@@ -68,6 +68,14 @@ describe('who is sent to and heard', () => {
     expect(joiner.ids).toEqual([2, 3, 4, 5])
   })
 
+  it('are by the log alone, when who tells of others knows no more than that', () => {
+    const joiner = new Joiner()
+    joiner.learns(amongst(memberOf(1), memberOf(2)))
+    joiner.learns(amongst(memberOf(1), memberOf(2, { storeId: 'new' })))
+    joiner.known.introduce([memberOf(2, { storeId: 'old' }), memberOf(3)], 2)
+    expect(joiner.peers).toEqual([memberOf(2, { storeId: 'new' })])
+  })
+
   it('are so until its log names it on its own data directory, when nobody said how far that is', () => {
     const joiner = new Joiner()
     joiner.known.introduce([memberOf(LEADER)], undefined)
