@@ -50,6 +50,9 @@ claimRun('a damaged snapshot is set aside once, whoever finds that it is', { see
 // What a server behind it told of the members hid what its own log said, until the members changed again.
 claimRun('a server believes its log of the members, not one who knows less', { seed: 410_000_665 })
 
+// The disk was whole again by the time its server stopped for it, and nobody started that server again.
+claimRun('a server that stops for a disk that is whole again is started', { seed: 420_003_990 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

@@ -87,8 +87,9 @@ export class DiskNemesis<Command, Result> {
     if (!isExpected)
       throw new Violation('a server stops only for a reason', `server ${id}: ${error.code}: ${error.message}`)
     this.#spec.tell(`server ${id} stopped by itself: ${error.code}`)
-    // A snapshot that was found to be damaged is set aside: the one before it may do.
-    if (hasDamagedSnapshots && !this.#damaged.has(id)) this.#startLater(id, error)
+    // A snapshot that was found to be damaged is set aside: the one before it may do. A disk may have been mended by now.
+    const isMended = error.code === 'STORAGE_FAILED' && !this.#failing.has(id)
+    if ((hasDamagedSnapshots || isMended) && !this.#damaged.has(id)) this.#startLater(id, error)
   }
 
   #startLater(id: ServerId, { message }: ActorumError): void {
