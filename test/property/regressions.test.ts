@@ -53,6 +53,9 @@ claimRun('a server believes its log of the members, not one who knows less', { s
 // The disk was whole again by the time its server stopped for it, and nobody started that server again.
 claimRun('a server that stops for a disk that is whole again is started', { seed: 420_003_990 })
 
+// A judge gave a newcomer too little time for a snapshot in pieces of 16 bytes.
+claimRun('a newcomer has its snapshot in the end, however small the pieces', { seed: 430_010_373, coordination: true })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)
