@@ -49,7 +49,7 @@ export class KnownPeers {
 
   /** These are the members, says one who knows; who knows no more than the log here is not listened to. */
   introduce(members: readonly Member[], index: LogIndex | undefined): void {
-    if (index !== undefined && latestConfiguration(this.#context()).index >= index) return
+    if (index !== undefined && this.#reaches(index)) return
     this.#introduction = { members, index }
     this.#tell()
   }
@@ -66,7 +66,13 @@ export class KnownPeers {
 
   get #hasCaughtUp(): boolean {
     const index = this.#introduction?.index
-    return index === undefined ? this.isNamedInLog : latestConfiguration(this.#context()).index >= index
+    return index === undefined ? this.isNamedInLog : this.#reaches(index)
+  }
+
+  /** Whether the log has members, as of the configuration at `index` or a later one. A cluster's first is at 0. */
+  #reaches(index: LogIndex): boolean {
+    const latest = latestConfiguration(this.#context())
+    return latest.configuration.members !== undefined && latest.index >= index
   }
 
   #tell(): void {

@@ -68,6 +68,12 @@ describe('who is sent to and heard', () => {
     expect(joiner.ids).toEqual([2, 3, 4, 5])
   })
 
+  it('are those of a cluster that has never changed, to a server that knows nobody', () => {
+    const joiner = new Joiner()
+    joiner.known.introduce([memberOf(2), memberOf(LEADER)], 0)
+    expect(joiner.ids).toEqual([2, LEADER])
+  })
+
   it('are by the log alone, when who tells of others knows no more than that', () => {
     const joiner = new Joiner()
     joiner.learns(amongst(memberOf(1), memberOf(2)))
