@@ -135,17 +135,18 @@ export class DiskNemesis<Command, Result> {
 
   /**
    * Mem-first: what this server has and its machine may forget must be held by enough others that no election is left
-   * to servers without it.
+   * to servers without it. Whose disk is damaged may come back without the end of its log, as after a crash.
    */
   mayForget(server: SimulatedServer<Command, Result>): boolean {
     if (this.#spec.durability === 'disk-first') return true
     const { servers, safety } = this.#spec.cluster
     const { durableIndex } = server
     if (durableIndex === 0) return true
-    const without = servers
-      .filter((other) => other !== server && !this.#damaged.has(other.id))
-      .filter((other) => other.durableIndex < durableIndex || !safety.isSame(other.id, server.id, durableIndex))
-      .map(({ id }) => id)
+    const isWithout = (other: SimulatedServer<Command, Result>): boolean =>
+      this.#damaged.has(other.id) ||
+      other.durableIndex < durableIndex ||
+      !safety.isSame(other.id, server.id, durableIndex)
+    const without = servers.filter((other) => other !== server && isWithout(other)).map(({ id }) => id)
     return safety.configurations
       .inPlay(safety.committedIndex)
       .flatMap(halvesOf)
