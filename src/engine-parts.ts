@@ -85,7 +85,7 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
       const { clusterId, storeId } = recovered
       transport.setPeers(peersFrom(options, recovered))
       return fromCallback<void>((callback) => {
-        transport.start({ id, clusterId, storeId, nonce }, handler, (error) => callback(error))
+        transport.start({ id, clusterId, storeId, nonce, address: options.listen }, handler, (error) => callback(error))
       })
     },
     join: (server) => new Joining(options, transport, server, recovered.storeId).begin(),

@@ -14,18 +14,23 @@ export interface MemberLookupPorts {
 }
 
 const REDIRECTS_MAX = 3
+/** As many as a cluster has voters, and then some. */
+const STRANGERS_MAX = 16
 
 /**
  * A server that missed a change of the membership refuses its new peers as strangers, and if one of them leads, it would
  * never hear of the change. So when it has heard of no leader for two election timeouts it asks the members it does
- * know. They name the leader, who names the members of today, or without one the members that they know themselves. The
- * log then tells the rest.
+ * know, and the strangers of its own cluster that it has refused: all whom it knows may have left since. They name the
+ * leader, who names the members of today, or without one the members that they know themselves. The log then tells the
+ * rest.
  */
 export class MemberLookup {
   readonly peers: KnownPeers
   readonly #ports: MemberLookupPorts
   #isAsking = false
   #next = 0
+  /** Where those listen who were refused, newest last. */
+  #strangers: readonly string[] = []
 
   constructor(ports: MemberLookupPorts) {
     this.peers = new KnownPeers(ports.transport, ports.context)
@@ -43,10 +48,16 @@ export class MemberLookup {
     if (address !== undefined) this.#ask(address, 0)
   }
 
+  /** A server of this cluster that is not known here was refused; it listens at `address`. */
+  strangerAt(address: string): void {
+    this.#strangers = [...this.#strangers.filter((other) => other !== address), address].slice(-STRANGERS_MAX)
+  }
+
   get #addresses(): readonly string[] {
     const { peers } = this
     const known = (peers.members ?? []).map(({ address }) => address).filter((address) => address !== '')
-    return peers.isNamedInLog ? known : [...new Set([...known, ...this.#ports.acquaintances])]
+    const acquaintances = peers.isNamedInLog ? [] : this.#ports.acquaintances
+    return [...new Set([...known, ...acquaintances, ...this.#strangers])]
   }
 
   #ask(address: string, redirects: number): void {

@@ -19,7 +19,7 @@ import { ApplyActor } from './apply-actor.js'
 import { Expiries } from './expiries.js'
 import { toActorumError } from './failure.js'
 import type { RaftServerHandler, RaftServerOptions, RaftServerPorts } from './raft-server-ports.js'
-import { EffectRunner, persistedAt, type MergedWrite } from './effect-runner.js'
+import { EffectRunner, eventAt, persistedAt, type MergedWrite } from './effect-runner.js'
 import { EventLoop, type LoopInput } from './event-loop.js'
 import type { ServerLoad } from './health.js'
 import { JoinAnswers } from './join-answers.js'
@@ -151,6 +151,7 @@ export class RaftServer<Command, Result> {
       context: () => this.context,
       peerDown: (peer) => this.#snapshots.stopStream(peer),
       joinAsked: (request, answer) => this.#joins.answer(request, answer),
+      strangerAt: (address) => this.#lookup.strangerAt(address),
       notice: (text) => this.#handler.notice(text),
     })
   }
@@ -413,9 +414,7 @@ export class RaftServer<Command, Result> {
         return
       }
       case 'event':
-        this.#send(
-          input.event.type === 'persisted' ? persistedAt(input.event, instant) : { ...input.event, ...instant },
-        )
+        this.#send(eventAt(input.event, instant))
         return
       case 'written':
         this.#send(persistedAt(this.#runner.complete(input.write, this.#applier.releasedIndex), instant))

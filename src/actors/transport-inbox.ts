@@ -11,12 +11,13 @@ export interface TransportInboxPorts {
   readonly context: () => RaftContext
   readonly peerDown: (peer: ServerId) => void
   readonly joinAsked: TransportHandler['joinAsked']
+  readonly strangerAt: TransportHandler['strangerAt']
   readonly notice: (text: string) => void
 }
 
 /** What the transport tells, on its way into the loop. */
 export function transportInbox(ports: TransportInboxPorts): TransportHandler {
-  const { loop, versions, context, joinAsked, notice } = ports
+  const { loop, versions, context, joinAsked, strangerAt, notice } = ports
   return {
     message: (from, message) => {
       const inbox = isNews(context(), from, message) ? loop.messages : loop.unhurried
@@ -32,6 +33,7 @@ export function transportInbox(ports: TransportInboxPorts): TransportHandler {
     },
     peerDropped: (peer) => loop.messages.next({ type: 'event', event: { type: 'peerDropped', peer } }),
     joinAsked,
+    strangerAt,
     notice,
   }
 }

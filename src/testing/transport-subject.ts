@@ -44,6 +44,7 @@ export class Server implements TransportHandler {
   readonly versions = new Map<ServerId, number>()
   readonly asked: { readonly request: JoinRequest; readonly answer: (answer: JoinAnswer) => void }[] = []
   readonly dropped: ServerId[] = []
+  readonly strangers: string[] = []
   onMessage: (from: ServerId, message: Message) => void = () => undefined
   calledInsideSend = false
   #sending = false
@@ -86,6 +87,11 @@ export class Server implements TransportHandler {
   joinAsked(request: JoinRequest, answer: (answer: JoinAnswer) => void): void {
     this.#called(`server ${request.member.id} asks to join`)
     this.asked.push({ request, answer })
+  }
+
+  strangerAt(address: string): void {
+    this.#called(`a stranger listens at ${address}`)
+    this.strangers.push(address)
   }
 
   notice(text: string): void {

@@ -282,6 +282,22 @@ const strangers: readonly TransportClaim[] = [
     },
   },
   {
+    name: 'tells of a server of its own cluster that it refuses, and of no other, where that one listens',
+    async check(subject) {
+      const [one, two] = [new Server(subject, 1), new Server(subject, 2, { address: 'host:2' })]
+      const others = [
+        new Server(subject, 3, { address: 'host:3', clusterId: 'another' }),
+        new Server(subject, 4, { address: 'host:4', clusterId: undefined }),
+        new Server(subject, 5),
+      ]
+      await started(subject, one, two, ...others)
+      for (const server of [...others, two]) server.transport.setPeers([{ id: 1, address: subject.address(1) }])
+      await subject.until(() => one.strangers.includes('host:2'), 'the address is told')
+      await subject.settle()
+      must(new Set(one.strangers).size === 1, 'nobody else is told of', one.strangers)
+    },
+  },
+  {
     name: 'refuses a server of another cluster, with a reason',
     async check(subject) {
       const two = new Server(subject, 2, { clusterId: 'another' })

@@ -44,6 +44,8 @@ export interface Hello extends Introduction {
   /** The id that the dialler expects to find at this address. */
   readonly to: ServerId
   readonly channel: Channel
+  /** Where the dialler listens; a server of an earlier release does not say. */
+  readonly address?: string
 }
 
 export interface Welcome extends Introduction {
@@ -64,7 +66,16 @@ export function helloOf(
   versions: ProtocolVersions = PROTOCOL_VERSIONS,
 ): Hello {
   const { min: versionMin, max: versionMax } = versions
-  return { kind: 'hello', versionMin, versionMax, ...introductionOf(identity), to, channel }
+  const { address } = identity
+  return {
+    kind: 'hello',
+    versionMin,
+    versionMax,
+    ...introductionOf(identity),
+    to,
+    channel,
+    ...(isName(address) && { address }),
+  }
 }
 
 export function welcomeOf(identity: TransportIdentity, version: number): Welcome {
@@ -90,6 +101,15 @@ export function judgeHello(
   if (version === undefined) return { malformed: faultOfVersions(versions, hello) }
   const malformed = faultOfHello(hello, version, own, peer)
   return malformed === undefined ? version : { malformed }
+}
+
+/**
+ * Where the sender of `hello` listens, when `own` must refuse it for no other reason than that it is no peer. Perhaps the
+ * members are others by now, and `own` is behind.
+ */
+export function addressOfStranger(hello: Hello, own: TransportIdentity, peer: Peer | undefined): string | undefined {
+  const isOfCluster = own.clusterId !== undefined && hello.clusterId === own.clusterId
+  return peer === undefined && isOfCluster && hello.to === own.id ? hello.address : undefined
 }
 
 function faultOfHello(
@@ -152,13 +172,15 @@ export function decodeHandshake(text: string): Hello | Welcome | Refusal | Join 
 }
 
 function readHello(said: Record<string, unknown>, introduction: Introduction): Hello | Malformed {
-  const { versionMin, versionMax, to } = said
+  const { versionMin, versionMax, to, address } = said
   if (!isUint32(versionMin) || !isUint32(versionMax) || versionMin > versionMax)
     return { malformed: 'a hello has no range of versions' }
   if (!isServerId(to)) return { malformed: 'a hello does not name whom it expects' }
   const channel = CHANNELS.find((known) => known === said.channel)
   if (channel === undefined) return { malformed: 'a hello names no channel that is known here' }
-  return { kind: 'hello', ...introduction, versionMin, versionMax, to, channel }
+  const hello = { kind: 'hello', ...introduction, versionMin, versionMax, to, channel } as const
+  if (address === undefined) return hello
+  return isName(address) ? { ...hello, address } : { malformed: 'a hello has an address that is none' }
 }
 
 function readIntroduction(said: Record<string, unknown>): Introduction | Malformed {

@@ -3,7 +3,7 @@ import type { Malformed } from '../machines/entry-run.js'
 import type { Clock, Random } from '../machines/time-and-chance.js'
 import type { Checksum, ServerId } from '../machines/types.js'
 import { DEFAULT_FRAME_LIMITS, type FrameLimits } from './frame-limits.js'
-import { faultOfWelcome, helloOf, judgeHello, welcomeOf } from './handshake.js'
+import { addressOfStranger, faultOfWelcome, helloOf, judgeHello, welcomeOf } from './handshake.js'
 import { LinkChance, NO_FAULTS, type Cut, type LinkFaults } from './link-faults.js'
 import { MemoryAsk } from './memory-ask.js'
 import { MemoryConnection } from './memory-connection.js'
@@ -216,6 +216,9 @@ export class MemoryNetwork {
       const { malformed } = version
       sender.notices.once(subject, `no connection to server ${peer.id}: ${malformed}`)
       receiver.notices.once(`hello of ${transport.id}`, `refused server ${transport.id}: ${malformed}`)
+      const hello = helloOf(sender.identity, target.id, 'control', transport.versions)
+      const address = addressOfStranger(hello, receiver.identity, target.peers.get(transport.id))
+      if (address !== undefined) receiver.handler.strangerAt(address)
       return
     }
     sender.notices.forget(subject)

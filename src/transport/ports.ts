@@ -44,6 +44,8 @@ export interface TransportIdentity {
   readonly storeId: string
   /** Random per start. */
   readonly nonce: number
+  /** Where it listens, as `host:port`, for those who do not know it. */
+  readonly address?: string
 }
 
 /** What a server that is no member yet says of itself. */
@@ -90,6 +92,8 @@ export interface TransportHandler {
   peerDropped(peer: ServerId): void
   /** A server asks to become a member. Answer once, at any time; after some seconds nobody listens any more. */
   joinAsked(request: JoinRequest, answer: (answer: JoinAnswer) => void): void
+  /** A server of this cluster was refused, since it is no peer here; it says that it listens at `address`. */
+  strangerAt(address: string): void
   /** Something a person should know: a stranger refused, a malformed frame. */
   notice(text: string): void
 }

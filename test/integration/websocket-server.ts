@@ -10,6 +10,7 @@ export class TestServer implements TransportHandler {
   readonly transport: WebSocketTransport
   readonly received: Message[] = []
   readonly notices: string[] = []
+  readonly strangers: string[] = []
   readonly asked: { readonly request: JoinRequest; readonly answer: (answer: JoinAnswer) => void }[] = []
   readonly up = new Map<ServerId, number>()
   downs = 0
@@ -52,6 +53,10 @@ export class TestServer implements TransportHandler {
 
   joinAsked(request: JoinRequest, answer: (answer: JoinAnswer) => void): void {
     this.asked.push({ request, answer })
+  }
+
+  strangerAt(address: string): void {
+    this.strangers.push(address)
   }
 
   notice(text: string): void {

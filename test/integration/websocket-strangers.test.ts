@@ -123,6 +123,7 @@ describe('a stranger', () => {
     ['a channel that its protocol version lacks', { channel: 'snapshot' }, /version 1 has no channel for snapshots/],
     ['a wish to join that names nobody', { kind: 'join', member: {} } as never, /who would be the member/],
     ['a channel that is none', { channel: 'side' }, /no channel/],
+    ['an address that would break a line', { address: 'a\nb' }, /has an address that is none/],
     ['the wrong kind', { kind: 'welcome', version: 1 } as never, /with a welcome, not with a hello/],
   ]
   for (const [what, fault, reason] of faults) {

@@ -56,6 +56,12 @@ claimRun('a server that stops for a disk that is whole again is started', { seed
 // A judge gave a newcomer too little time for a snapshot in pieces of 16 bytes.
 claimRun('a newcomer has its snapshot in the end, however small the pieces', { seed: 430_010_373, coordination: true })
 
+// A server that had missed its removal was made a member again. All whom it knew had left since, and it refused the leader.
+claimRun('a member that knows nobody who is still there finds the others', { seed: 440_009_292 })
+
+// In mem-first a majority lost an entry, one of them by damage to the end of its log, which was taken to keep it from starting.
+claimRun('damage to the end of a log counts as a crash that loses it, in mem-first', { seed: 450_003_579 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

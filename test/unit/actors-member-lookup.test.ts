@@ -43,6 +43,10 @@ class Seeker {
     return this.asked.map(({ address }) => address)
   }
 
+  strangerAt(address: string): void {
+    this.#lookup.strangerAt(address)
+  }
+
   review(): void {
     this.#lookup.review(this.#machine.now)
   }
@@ -143,6 +147,45 @@ describe('a server that has heard of no leader', () => {
     seeker.fail()
     seeker.review()
     expect(seeker.addresses).toEqual(['host:2', 'host:2'])
+  })
+})
+
+describe('a stranger of the same cluster', () => {
+  const askedInTurn = (seeker: Seeker, times: number) => {
+    for (let time = 0; time < times; time++) {
+      seeker.review()
+      seeker.fail()
+    }
+    return seeker.addresses
+  }
+
+  it('is asked after all who are known', () => {
+    const seeker = lost()
+    seeker.strangerAt('host:7')
+    expect(askedInTurn(seeker, 4)).toEqual(['host:2', 'host:3', 'host:7', 'host:2'])
+  })
+
+  it('is asked at one address but once a turn, however often it has come', () => {
+    const seeker = lost()
+    for (const address of ['host:7', 'host:2', 'host:7']) seeker.strangerAt(address)
+    expect(askedInTurn(seeker, 4)).toEqual(['host:2', 'host:3', 'host:7', 'host:2'])
+  })
+
+  it('is forgotten when sixteen others have come after it', () => {
+    const seeker = lost(NONE)
+    for (let id = 1; id <= 17; id++) seeker.strangerAt(`host:${id}`)
+    const asked = askedInTurn(seeker, 16)
+    expect(new Set(asked).size).toBe(16)
+    expect(asked).not.toContain('host:1')
+  })
+
+  it('names the members of today, if it is one of them', () => {
+    const seeker = lost()
+    seeker.strangerAt('host:7')
+    askedInTurn(seeker, 2)
+    seeker.review()
+    seeker.answer(accepted(memberOf(1), memberOf(7)))
+    expect(seeker.peers).toEqual([memberOf(2), memberOf(3), memberOf(7)])
   })
 })
 

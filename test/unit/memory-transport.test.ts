@@ -29,6 +29,7 @@ function cluster(
         peerUp: (peer, incarnation) => tell(`up ${peer} (${incarnation})`),
         peerDown: (peer) => tell(`down ${peer}`),
         joinAsked: ({ member }) => tell(`asked by ${member.id}`),
+        strangerAt: (address) => tell(`stranger at ${address}`),
         peerDropped: (peer) => tell(`dropped ${peer}`),
         notice: (text) => tell(`notice ${text}`),
       },
@@ -211,6 +212,7 @@ describe('a server in memory', () => {
       peerUp: () => undefined,
       peerDown: () => undefined,
       joinAsked: () => undefined,
+      strangerAt: () => undefined,
       peerDropped: () => undefined,
       notice: () => undefined,
     }

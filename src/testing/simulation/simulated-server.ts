@@ -238,7 +238,8 @@ export class SimulatedServer<Command, Result> {
     if (members === undefined) server.introduce(acquaintances, undefined)
     else transport.setPeers(members.filter((member) => member.id !== id))
     const { clusterId, storeId } = recovered
-    transport.start({ id, clusterId, storeId, nonce }, this.#overheard(server.transportHandler), (error) => {
+    const identity = { id, clusterId, storeId, nonce, address: addressOf(id) }
+    transport.start(identity, this.#overheard(server.transportHandler), (error) => {
       if (error === undefined) server.start()
       else this.#stopped(clock, transport, toActorumError(error))
     })

@@ -3,7 +3,14 @@ import type { Socket } from 'node:net'
 import { WebSocketServer, type RawData, type WebSocket } from 'ws'
 import { ActorumError } from '../../errors.js'
 import { AcceptedConnection, close, refuse } from './accepted-connection.js'
-import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES_MAX, judgeHello, welcomeOf } from '../handshake.js'
+import {
+  addressOfStranger,
+  decodeHandshake,
+  encodeHandshake,
+  HANDSHAKE_BYTES_MAX,
+  judgeHello,
+  welcomeOf,
+} from '../handshake.js'
 import type { Hello } from '../handshake.js'
 import { encodeJoinAnswer, judgeJoin, requestOf, type Join } from '../join.js'
 import { JoinRequests } from '../join-requests.js'
@@ -154,7 +161,11 @@ export class Listener {
     const { identity, versions } = this.#context
     const link = this.#links.get(hello.id)
     const version = judgeHello(hello, identity, versions, link?.peer)
-    if (typeof version !== 'number') return this.#refused(stranger, version.malformed)
+    if (typeof version !== 'number') {
+      const address = addressOfStranger(hello, identity, link?.peer)
+      if (address !== undefined) this.#context.handler.strangerAt(address)
+      return this.#refused(stranger, version.malformed)
+    }
     const { ws, socket } = stranger
     this.#forgetStranger(socket)
     stranger.trust()
