@@ -12,7 +12,7 @@ import { encodeNoop, sealRun, type EntryRun, type Origin, type RunKind } from '.
 import type { Instant } from './events.js'
 import { append, runsBetween, termAt } from './log.js'
 import type { Envelope } from './messages.js'
-import { isResting, newProgress, progressWith, sendAppends, type Progress } from './progress.js'
+import { copyOfProgress, isResting, newProgress, progressWith, sendAppends, type Progress } from './progress.js'
 import { isVoter, peersOf, quorumValue, voteResult } from './quorum.js'
 import type { LogIndex, ServerId } from './types.js'
 
@@ -169,24 +169,38 @@ export function appendAndReplicate(
   const persist: Persist = { runs, messages: [], lastIndex: log.lastIndex, truncations: log.truncations }
   return replicate(
     amended(context, { log, instant: { now, wallTime } }),
-    [...leadership.progress.keys()],
+    peersIn(leadership),
     effectsWith(NO_EFFECTS, { persists: [persist] }),
+    now,
   )
 }
 
+function peersIn({ progress }: Leadership): readonly ServerId[] {
+  const peers: ServerId[] = []
+  progress.forEach((_, peer) => peers.push(peer))
+  return peers
+}
+
 /** Sends each of `peers` what it lacks, after `effects`. */
-export function replicate(context: RaftContext, peers: readonly ServerId[], effects: PendingEffects): RaftContext {
+export function replicate(
+  context: RaftContext,
+  peers: readonly ServerId[],
+  effects: PendingEffects,
+  now: number,
+): RaftContext {
   const leadership = leadershipOf(context)
   const { log, settings, hardState, commitIndex } = context
-  const progress = new Map(leadership.progress)
+  let progress: Map<ServerId, Progress> | undefined
   const messages: Envelope[] = [...effects.messages]
   const reads: EntriesRequest[] = [...effects.reads]
   let snapshots: readonly SnapshotWork[] = effects.snapshots
   for (const peer of peers) {
-    const before = progress.get(peer)
+    const before = leadership.progress.get(peer)
     if (before === undefined) continue
-    if (isResting(before, log, context.instant.now) && areClientsFirst(context, peer)) continue
-    const sending = sendAppends(before, log, hardState.term, commitIndex, settings, context.instant.now)
+    if (isResting(before, log, now) && areClientsFirst(context, peer, now)) continue
+    const sending = sendAppends(before, log, hardState.term, commitIndex, settings, now)
+    if (sending.progress === before) continue
+    progress ??= copyOfProgress(leadership.progress)
     progress.set(peer, sending.progress)
     for (const message of sending.messages) messages.push({ to: peer, message })
     if (sending.needsSnapshot) snapshots = [...snapshots, { type: 'stream', peer }]
@@ -195,6 +209,7 @@ export function replicate(context: RaftContext, peers: readonly ServerId[], effe
       reads.push({ peer, from, bytesMax: settings.appendBytesMax, term: hardState.term, truncations: log.truncations })
     }
   }
+  if (progress === undefined) return effects === context.effects ? context : amended(context, { effects })
   return amended(context, {
     leadership: leadershipWith(leadership, { progress }),
     effects: effectsWith(effects, { messages, reads, snapshots }),
@@ -202,10 +217,10 @@ export function replicate(context: RaftContext, peers: readonly ServerId[], effe
 }
 
 /** Whether clients have written of late, and need `peer` for it no more than anybody: the others have what is committed. */
-function areClientsFirst(context: RaftContext, peer: ServerId): boolean {
-  const { log, commitIndex, settings, instant } = context
+function areClientsFirst(context: RaftContext, peer: ServerId, now: number): boolean {
+  const { log, commitIndex, settings } = context
   const leadership = leadershipOf(context)
-  if (clusterTimeAt(leadership, instant.now) - log.lastClusterTime >= settings.heartbeatIntervalMs) return false
+  if (clusterTimeAt(leadership, now) - log.lastClusterTime >= settings.heartbeatIntervalMs) return false
   const isAbreast = (id: ServerId): boolean => {
     const progress = leadership.progress.get(id)
     return progress?.mode === 'replicate' && progress.matchIndex >= commitIndex
@@ -261,7 +276,7 @@ export function leadershipOf(context: RaftContext): Leadership {
 
 /** A new round of heartbeats to everyone, which waiting reads ride if this leader may serve them. */
 export function beginRound(context: RaftContext, now: number): Partial<RaftContext> {
-  return beginRoundTo(context, [...leadershipOf(context).progress.keys()], now)
+  return beginRoundTo(context, peersIn(leadershipOf(context)), now)
 }
 
 /**
@@ -320,15 +335,17 @@ export function noticeCommits(context: RaftContext): RaftContext {
   const leadership = leadershipOf(context)
   if (leadership.forwarded.size === 0) return context
   const messages: Envelope[] = [...context.effects.messages]
-  const progress = new Map(leadership.progress)
+  let progress: Map<ServerId, Progress> | undefined
   for (const peer of leadership.forwarded.keys()) {
-    const known = progress.get(peer)
+    const known = leadership.progress.get(peer)
     if (known === undefined || known.inflight.length > 0 || known.mode === 'down') continue
     const toldCommit = Math.min(context.commitIndex, known.matchIndex)
     if (toldCommit <= known.toldCommit) continue
     messages.push(heartbeatTo(context, peer, known, leadership.round))
+    progress ??= copyOfProgress(leadership.progress)
     progress.set(peer, progressWith(known, { toldCommit }))
   }
+  if (progress === undefined) return context
   const effects = effectsWith(context.effects, { messages })
   return amended(context, { leadership: leadershipWith(leadership, { progress }), effects })
 }

@@ -17,6 +17,7 @@ import {
   accepted,
   appendMessage,
   connected,
+  copyOfProgress,
   disconnected,
   dropped,
   probing,
@@ -222,11 +223,10 @@ export function isSettling(context: RaftContext): boolean {
 export function withProgress(context: RaftContext, peer: ServerId, progress: Progress): RaftContext {
   const leadership: Leadership = leadershipOf(context)
   return amended(context, {
-    leadership: leadershipWith(leadership, { progress: new Map(leadership.progress).set(peer, progress) }),
+    leadership: leadershipWith(leadership, { progress: copyOfProgress(leadership.progress).set(peer, progress) }),
   })
 }
 
 export function replicateTo(context: RaftContext, peer: ServerId, now: number): RaftContext {
-  const current = amended(context, { instant: { now, wallTime: context.instant.wallTime } })
-  return noticeCommits(replicate(current, [peer], current.effects))
+  return noticeCommits(replicate(context, [peer], context.effects, now))
 }

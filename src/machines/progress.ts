@@ -3,7 +3,7 @@ import { firstIndexInMemory, firstIndexOfTermAt, lastIndexOfTermAtMost, runsInMe
 import { invariant } from './invariant.js'
 import type { AppendEntries, AppendEntriesRejected } from './messages.js'
 import type { RaftSettings } from './context.js'
-import type { LogIndex, Term } from './types.js'
+import type { LogIndex, ServerId, Term } from './types.js'
 
 /** What a leader knows of one peer, and how it sends to it. */
 export interface Progress {
@@ -52,6 +52,13 @@ const FETCHED_RATIO = 2
 export interface Inflight {
   readonly lastIndex: LogIndex
   readonly byteLength: number
+}
+
+/** The progress of each peer, as a copy to change: `new Map(all)` makes an array of every entry on its way. */
+export function copyOfProgress(all: ReadonlyMap<ServerId, Progress>): Map<ServerId, Progress> {
+  const copy = new Map<ServerId, Progress>()
+  all.forEach((progress, peer) => copy.set(peer, progress))
+  return copy
 }
 
 /** Progress with some of its fields replaced. Written out for the reason that `amended` gives. */

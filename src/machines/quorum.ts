@@ -29,11 +29,26 @@ export function quorumValue(configuration: Configuration, valueOf: (id: ServerId
   return isJoint(configuration) ? Math.min(reached, majorityValue(configuration.votersOutgoing, valueOf)) : reached
 }
 
+/** By counting: voters are few, every answer of a peer asks for it, and to sort their values makes much garbage. */
 function majorityValue(voters: readonly ServerId[], valueOf: (id: ServerId) => number): number {
-  const values = distinct(voters).map(valueOf)
-  invariant(values.length > 0, 'a configuration has voters')
-  values.sort((a, b) => b - a)
-  return values[values.length >> 1] ?? 0
+  invariant(voters.length > 0, 'a configuration has voters')
+  const majority = (countOf(voters, () => true) >> 1) + 1
+  let reached = -Infinity
+  for (const voter of voters) {
+    const value = valueOf(voter)
+    if (value > reached && countOf(voters, (id) => valueOf(id) >= value) >= majority) reached = value
+  }
+  return reached
+}
+
+/** How many of `ids` meet `condition`, each counted once. */
+function countOf(ids: readonly ServerId[], condition: (id: ServerId) => boolean): number {
+  let count = 0
+  for (let at = 0; at < ids.length; at++) {
+    const id = ids[at]
+    if (id !== undefined && ids.indexOf(id) === at && condition(id)) count++
+  }
+  return count
 }
 
 /**

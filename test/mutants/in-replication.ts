@@ -19,8 +19,8 @@ export const REPLICATION_MUTANTS: readonly Mutant[] = [
   {
     name: 'commits what fewer than a majority have',
     file: 'machines/quorum.ts',
-    find: 'return values[values.length >> 1] ?? 0',
-    replace: 'return values[(values.length >> 1) - 1] ?? 0',
+    find: 'const majority = (countOf(voters, () => true) >> 1) + 1',
+    replace: 'const majority = countOf(voters, () => true) >> 1',
     hunt: 'everything',
     runsMax: 3,
     laws: [MAJORITY, 'clients see'],
