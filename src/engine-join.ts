@@ -92,7 +92,7 @@ export class Joining {
   #answered(address: string, answer: JoinAnswer, at: number, redirects: number): void {
     if (answer.kind === 'accepted') {
       // From here on the members dial this server, and it accepts them; the log tells the rest.
-      this.#server.introduce(answer.members, answer.index)
+      this.#server.introduce(answer.members, answer.asOf)
       if (answer.clusterId !== null) this.#transport.setClusterId(answer.clusterId)
     } else if (answer.kind === 'redirect' && redirects < 3) this.#ask(answer.address, at, redirects + 1)
     else this.#askLater(at, answer.kind === 'refused' ? `${address}: ${answer.reason}` : `${address}: no leader found`)

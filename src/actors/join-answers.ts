@@ -1,4 +1,4 @@
-import { latestConfiguration, type RaftContext } from '../machines/context.js'
+import { latestConfiguration, placeOfConfiguration, type RaftContext } from '../machines/context.js'
 import type { MembershipChange } from '../machines/messages.js'
 import type { Member } from '../machines/types.js'
 import type { JoinAnswer, JoinRequest } from '../transport/ports.js'
@@ -52,8 +52,8 @@ export class JoinAnswers {
   }
 
   #accept(answer: (answer: JoinAnswer) => void): void {
-    const { index } = latestConfiguration(this.#ports.context())
-    answer({ kind: 'accepted', clusterId: this.#ports.clusterId() ?? null, members: this.#members, index })
+    const asOf = placeOfConfiguration(this.#ports.context())
+    answer({ kind: 'accepted', clusterId: this.#ports.clusterId() ?? null, members: this.#members, asOf })
   }
 
   #admit(member: Member, isMember: boolean, answer: (answer: JoinAnswer) => void): void {

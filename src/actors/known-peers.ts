@@ -1,11 +1,11 @@
-import { latestConfiguration, type RaftContext } from '../machines/context.js'
-import type { LogIndex, Member, ServerId } from '../machines/types.js'
+import { latestConfiguration, placeOfConfiguration, type RaftContext } from '../machines/context.js'
+import type { EntryPlace, Member, ServerId } from '../machines/types.js'
 import type { Transport } from '../transport/ports.js'
 
 interface Introduction {
   readonly members: readonly Member[]
-  /** Where the configuration that they are of stands in the log; undefined where nobody said. */
-  readonly index: LogIndex | undefined
+  /** The entry with the configuration that they are of; undefined where nobody said. */
+  readonly asOf: EntryPlace | undefined
 }
 
 /**
@@ -30,9 +30,9 @@ export class KnownPeers {
   get members(): readonly Member[] | undefined {
     const recorded = peersOf(this.#context())
     if (this.#introduction === undefined) return recorded
-    const { members, index } = this.#introduction
+    const { members, asOf } = this.#introduction
     // What nobody dated may be older than a log that has come to the present.
-    const isOlder = index === undefined && this.isNamedInLog
+    const isOlder = asOf === undefined && this.isNamedInLog
     const inOrder = isOlder ? [...members, ...(recorded ?? [])] : [...(recorded ?? []), ...members]
     const peers = new Map<ServerId, Member>()
     for (const member of inOrder) peers.set(member.id, member)
@@ -48,9 +48,9 @@ export class KnownPeers {
   }
 
   /** These are the members, says one who knows; who knows no more than the log here is not listened to. */
-  introduce(members: readonly Member[], index: LogIndex | undefined): void {
-    if (index !== undefined && this.#reaches(index)) return
-    this.#introduction = { members, index }
+  introduce(members: readonly Member[], asOf: EntryPlace | undefined): void {
+    if (asOf !== undefined && this.#reaches(asOf)) return
+    this.#introduction = { members, asOf }
     this.#tell()
   }
 
@@ -65,14 +65,19 @@ export class KnownPeers {
   }
 
   get #hasCaughtUp(): boolean {
-    const index = this.#introduction?.index
-    return index === undefined ? this.isNamedInLog : this.#reaches(index)
+    const asOf = this.#introduction?.asOf
+    return asOf === undefined ? this.isNamedInLog : this.#reaches(asOf)
   }
 
-  /** Whether the log has members, as of the configuration at `index` or a later one. A cluster's first is at 0. */
-  #reaches(index: LogIndex): boolean {
-    const latest = latestConfiguration(this.#context())
-    return latest.configuration.members !== undefined && latest.index >= index
+  /**
+   * Whether the log has members of that configuration or a later one. Terms decide first, since what was never committed
+   * may stand at any index. A cluster's first configuration is at 0.
+   */
+  #reaches({ index, term }: EntryPlace): boolean {
+    const context = this.#context()
+    const latest = placeOfConfiguration(context)
+    const isAsNew = latest.term > term || (latest.term === term && latest.index >= index)
+    return isAsNew && latestConfiguration(context).configuration.members !== undefined
   }
 
   #tell(): void {

@@ -80,7 +80,7 @@ export class MemberLookup {
     if (answer.kind !== 'accepted') return
     const known = new Map((this.peers.members ?? []).map((member) => [member.id, member]))
     const members = answer.members.map((member) => withKnownStore(member, known.get(member.id)))
-    this.peers.introduce(members, answer.index)
+    this.peers.introduce(members, answer.asOf)
   }
 }
 

@@ -10,7 +10,7 @@ import { termAt } from '../machines/log.js'
 import type { swiftRaftMachine } from '../machines/shortcuts.js'
 import { step } from '../machines/step.js'
 import type { MembershipChange } from '../machines/messages.js'
-import type { LogIndex, Member, ServerId } from '../machines/types.js'
+import type { EntryPlace, LogIndex, Member, ServerId } from '../machines/types.js'
 import type { Callback, StoredSnapshot } from '../storage/ports.js'
 import { refuse } from '../storage/record-disk.js'
 import type { TransportHandler } from '../transport/ports.js'
@@ -321,9 +321,9 @@ export class RaftServer<Command, Result> {
     this.#loop.requests.next({ type: 'event', event: { type: 'transferLeadership', to } })
   }
 
-  /** Members that this server's log may not name yet, as of the configuration at `index`. */
-  introduce(members: readonly Member[], index: LogIndex | undefined): void {
-    this.#lookup.peers.introduce(members, index)
+  /** Members that this server's log may not name yet, as of the configuration in that entry. */
+  introduce(members: readonly Member[], asOf: EntryPlace | undefined): void {
+    this.#lookup.peers.introduce(members, asOf)
   }
 
   /** Asks the leader for another membership. Throws STOPPED and the like. */

@@ -2,8 +2,8 @@ import type { PendingEffects } from './effects.js'
 import { effectsWith, NO_EFFECTS } from './effects.js'
 import type { Envelope } from './messages.js'
 import type { Leadership } from './leadership.js'
-import { recoveredLog, type Log } from './log.js'
-import type { Checksum, Configuration, HardState, LogIndex, ServerId, Term } from './types.js'
+import { recoveredLog, termAt, type Log } from './log.js'
+import type { Checksum, Configuration, EntryPlace, HardState, LogIndex, ServerId, Term } from './types.js'
 
 /**
  * All that a role machine knows. Nested, since XState's assign slows down threefold beyond 16 top-level fields.
@@ -175,6 +175,13 @@ export function configurationOf(context: Pick<RaftContext, 'configurations'>): C
 /** The configuration that rules, and where it stands in the log. */
 export function latestConfiguration({ configurations }: Pick<RaftContext, 'configurations'>): ConfigurationAt {
   return configurations.at(-1)!
+}
+
+/** The entry of the configuration that rules. What a snapshot covers counts as of the snapshot's term. */
+export function placeOfConfiguration(context: Pick<RaftContext, 'configurations' | 'log'>): EntryPlace {
+  const { index } = latestConfiguration(context)
+  const { boundary } = context.log
+  return { index, term: index > boundary.index ? (termAt(context.log, index) ?? boundary.term) : boundary.term }
 }
 
 /** Whether a peer runs on the data directory that the configuration names, where it names one. */

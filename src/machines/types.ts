@@ -53,6 +53,12 @@ export interface TermStart {
   readonly term: Term
 }
 
+/** Where an entry stands: entries of one index and term are the same entry (§5.3). */
+export interface EntryPlace {
+  readonly index: LogIndex
+  readonly term: Term
+}
+
 /** Where the log begins: everything up to `index` is in a snapshot (index 0: nothing is). */
 export interface Boundary {
   readonly index: LogIndex

@@ -52,10 +52,11 @@ export const joining: readonly TransportClaim[] = [
       const said = JSON.stringify(member.asked[0]?.request)
       must(said === JSON.stringify(requestOf(newcomer, subject.address(1))), 'as it was asked', said)
       const members = [1, 2].map((id) => ({ id, address: subject.address(id), storeId: `store of ${id}` }))
-      await answered(subject, member, { kind: 'accepted', clusterId: 'cluster', members })
+      const answer: JoinAnswer = { kind: 'accepted', clusterId: 'cluster', members, asOf: { index: 7, term: 3 } }
+      await answered(subject, member, answer)
       await subject.until(() => asked.now === 'accepted', 'the answer arrives')
       const heard = JSON.stringify(asked.answer)
-      must(heard === JSON.stringify({ kind: 'accepted', clusterId: 'cluster', members }), 'as it was given', heard)
+      must(heard === JSON.stringify(answer), 'as it was given', heard)
     },
   },
   {

@@ -1,6 +1,6 @@
 import type { Malformed } from '../machines/entry-run.js'
-import type { LogIndex } from '../machines/types.js'
-import { isName, isUint32, parseObject, printable, readList, readMember } from './json-fields.js'
+import type { EntryPlace } from '../machines/types.js'
+import { isName, isUint32, objectOf, parseObject, printable, readList, readMember } from './json-fields.js'
 import type { JoinAnswer, JoinRequest, TransportIdentity } from './ports.js'
 import { agreedVersion, faultOfVersions, JOIN_VERSION, type ProtocolVersions } from './protocol-versions.js'
 
@@ -19,8 +19,13 @@ export const JOIN_TIMEOUT_MS = 10_000
 /** Far above 1,024 members with long names. */
 export const JOIN_ANSWER_BYTES_MAX = 4 * 1024 * 1024
 
-function isIndex(said: unknown): said is LogIndex {
+function isCount(said: unknown): said is number {
   return typeof said === 'number' && Number.isSafeInteger(said) && said >= 0
+}
+
+function readEntryPlace(said: unknown): EntryPlace | undefined {
+  const { index, term } = objectOf(said) ?? {}
+  return isCount(index) && isCount(term) ? { index, term } : undefined
 }
 
 /** The words in which a server that speaks `versions` asks, or undefined when none of them knows of joining. */
@@ -76,7 +81,7 @@ export function encodeJoinAnswer(answer: JoinAnswer, version: number): string {
 export function decodeJoinAnswer(text: string, versions: ProtocolVersions): JoinAnswer | Malformed {
   const said = parseObject(text)
   if (said === undefined) return { malformed: 'its answer is not a JSON object' }
-  const { kind, version, reason, address, clusterId, index } = said
+  const { kind, version, reason, address, clusterId } = said
   if (kind === 'refusal' && typeof reason === 'string') return { kind: 'refused', reason: printable(reason) }
   if (!isUint32(version) || version < JOIN_VERSION || version > versions.max) {
     return { malformed: `its answer is in protocol version ${printable(String(version))}, not spoken here` }
@@ -84,7 +89,8 @@ export function decodeJoinAnswer(text: string, versions: ProtocolVersions): Join
   if (kind === 'redirect' && isName(address)) return { kind, address }
   const members = readList(said.members, readMember)
   if (kind === 'accepted' && members !== undefined && (clusterId === null || isName(clusterId))) {
-    return { kind, clusterId, members, ...(isIndex(index) && { index }) }
+    const asOf = readEntryPlace(said.asOf)
+    return { kind, clusterId, members, ...(asOf && { asOf }) }
   }
   return { malformed: 'its answer neither accepts nor redirects nor refuses' }
 }

@@ -70,6 +70,6 @@ export function readMember(value: unknown): Member | undefined {
   return { ...place, ...(storeId !== undefined && { storeId }), ...(promotable !== undefined && { promotable }) }
 }
 
-function objectOf(value: unknown): Record<string, unknown> | undefined {
+export function objectOf(value: unknown): Record<string, unknown> | undefined {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
 }

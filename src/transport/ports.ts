@@ -1,5 +1,5 @@
 import type { Message } from '../machines/messages.js'
-import type { LogIndex, Member, ServerId } from '../machines/types.js'
+import type { EntryPlace, Member, ServerId } from '../machines/types.js'
 
 /**
  * Carries messages between servers, perhaps losing, delaying, duplicating or reordering them: Raft resends. It never
@@ -59,14 +59,14 @@ export interface JoinRequest {
 
 export type JoinAnswer =
   /**
-   * It is a member, or soon will be; these are the others, to connect with, as of the configuration at `index` of the log
+   * It is a member, or soon will be; these are the others, to connect with, as of the configuration in the entry `asOf`
    * (a server of an earlier release does not say).
    */
   | {
       readonly kind: 'accepted'
       readonly clusterId: string | null
       readonly members: readonly Member[]
-      readonly index?: LogIndex
+      readonly asOf?: EntryPlace
     }
   /** Ask there. */
   | { readonly kind: 'redirect'; readonly address: string }

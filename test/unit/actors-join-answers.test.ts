@@ -11,7 +11,7 @@ import { Machine } from '../machine-harness.js'
 const memberOf = (id: number, changes: Partial<Member> = {}): Member => ({ id, address: `host:${id}`, ...changes })
 const MEMBERS = [memberOf(1, { storeId: 'a' }), memberOf(2, { storeId: 'b' }), memberOf(3)]
 const CONFIGURATION: Configuration = { voters: [1, 2, 3], learners: [], members: MEMBERS }
-const ACCEPTED: JoinAnswer = { kind: 'accepted', clusterId: 'c', members: MEMBERS, index: 0 }
+const ACCEPTED: JoinAnswer = { kind: 'accepted', clusterId: 'c', members: MEMBERS, asOf: { index: 0, term: 0 } }
 
 const ITSELF: LeaderView = { leaderId: 1, term: 1, isSelf: true }
 const ANOTHER: LeaderView = { leaderId: 2, term: 1, isSelf: false }

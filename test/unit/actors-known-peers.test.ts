@@ -59,7 +59,7 @@ describe('who is sent to and heard', () => {
 
   it('are those that it was told of, too, until its log has come as far', () => {
     const joiner = new Joiner()
-    joiner.known.introduce([memberOf(1), memberOf(LEADER)], 3)
+    joiner.known.introduce([memberOf(1), memberOf(LEADER)], { index: 3, term: 1 })
     expect(joiner.ids).toEqual([LEADER])
     joiner.learns(amongst(memberOf(2), memberOf(3)))
     joiner.learns(amongst(memberOf(3), memberOf(4)))
@@ -70,7 +70,7 @@ describe('who is sent to and heard', () => {
 
   it('are those of a cluster that has never changed, to a server that knows nobody', () => {
     const joiner = new Joiner()
-    joiner.known.introduce([memberOf(2), memberOf(LEADER)], 0)
+    joiner.known.introduce([memberOf(2), memberOf(LEADER)], { index: 0, term: 0 })
     expect(joiner.ids).toEqual([2, LEADER])
   })
 
@@ -78,8 +78,16 @@ describe('who is sent to and heard', () => {
     const joiner = new Joiner()
     joiner.learns(amongst(memberOf(1), memberOf(2)))
     joiner.learns(amongst(memberOf(1), memberOf(2, { storeId: 'new' })))
-    joiner.known.introduce([memberOf(2, { storeId: 'old' }), memberOf(3)], 2)
+    joiner.known.introduce([memberOf(2, { storeId: 'old' }), memberOf(3)], { index: 2, term: 1 })
     expect(joiner.peers).toEqual([memberOf(2, { storeId: 'new' })])
+  })
+
+  it('are those of a later term, although its own log has a change further on that was never committed', () => {
+    const joiner = new Joiner()
+    joiner.learns(amongst(memberOf(1), memberOf(2)))
+    joiner.learns(amongst(memberOf(1), memberOf(3)))
+    joiner.known.introduce([memberOf(1), memberOf(LEADER)], { index: 1, term: 2 })
+    expect(joiner.ids).toEqual([2, 3, LEADER])
   })
 
   it('are so until its log names it on its own data directory, when nobody said how far that is', () => {
@@ -93,7 +101,7 @@ describe('who is sent to and heard', () => {
 
   it('are by what it was told, not by what the log says of the past', () => {
     const joiner = new Joiner()
-    joiner.known.introduce([memberOf(LEADER, { storeId: 'new', address: 'moved' })], 3)
+    joiner.known.introduce([memberOf(LEADER, { storeId: 'new', address: 'moved' })], { index: 3, term: 1 })
     joiner.learns(amongst(memberOf(1), memberOf(LEADER, { storeId: 'old' })))
     expect(joiner.peers).toEqual([memberOf(LEADER, { storeId: 'new', address: 'moved' })])
   })
