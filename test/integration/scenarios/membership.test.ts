@@ -98,3 +98,45 @@ describe('SCENARIO 29: from {1,2,3} to {4,5,6} in one joint change', () => {
     story.heals()
   })
 })
+
+describe('a member all of whose acquaintances have left', () => {
+  /** Server 4 leads alone, and those who made it a member are gone. Server `away` was not there. */
+  function handedOverTo4(story: Story, away: number, founder: number): void {
+    const others = [1, 2, 3].filter((id) => id !== away)
+    story.done(story.change(founder, { add: [4] }))
+    story.until('server 4 has caught up', () => story.end(4) === story.end(founder))
+    story.done(story.change(founder, { promote: [4], remove: [1, 2, 3], force: true }))
+    story.until('server 4 leads', () => story.isServing(4))
+    for (const id of others) story.server(id).kill()
+    story.done(story.change(4, { add: [away], force: true }))
+  }
+
+  it('asks the leader that it had to refuse, and follows it', () => {
+    const story = settled(1)
+    story.isolate(3)
+    handedOverTo4(story, 3, 1)
+    story.mendAll()
+    story.until('server 3 has the log', () => story.end(3) === story.end(4))
+    expect(story.configuration(3)?.learners).toEqual([3])
+    story.heals([1, 2])
+  })
+
+  it('does so too when its own log has a change further on that was never committed', () => {
+    const story = settled(2)
+    story.isolate(1)
+    for (let at = 0; at < 20; at++) {
+      story.put(1, `k${at}`, 'of nobody')
+      story.advance(0)
+    }
+    story.change(1, { add: [5], force: true })
+    story.advance(0)
+    const undecided = story.context(1).configurations.at(-1)?.index ?? 0
+    story.elect(2)
+    handedOverTo4(story, 1, 2)
+    expect(undecided).toBeGreaterThan(story.end(4))
+    story.mendAll()
+    story.until('server 1 has the log', () => story.end(1) === story.end(4))
+    expect(story.configuration(1)?.learners).toEqual([1])
+    story.heals([2, 3])
+  })
+})
