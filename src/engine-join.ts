@@ -2,7 +2,7 @@ import { realClock } from './actors/clock.js'
 import type { RaftServer } from './actors/raft-server.js'
 import { latestConfiguration } from './machines/context.js'
 import type { Member } from './machines/types.js'
-import type { ResolvedOptions } from './options.js'
+import { ownAddress, type ResolvedOptions } from './options.js'
 import type { JoinAnswer, Transport } from './transport/ports.js'
 
 /** How long to wait before asking again (ms). */
@@ -29,10 +29,8 @@ export class Joining {
     this.#options = options
     this.#transport = transport
     this.#server = server
-    const { id, listen = '', members, joinAs } = options
-    // Where `members` names this server elsewhere than it listens, its peers reach it there, by a proxy perhaps.
-    const { address } = members.find((member) => member.id === id) ?? { address: listen }
-    this.#self = { id, address, storeId, promotable: joinAs === 'promotable' }
+    const { id, joinAs } = options
+    this.#self = { id, address: ownAddress(options), storeId, promotable: joinAs === 'promotable' }
   }
 
   begin(): void {

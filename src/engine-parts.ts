@@ -9,7 +9,7 @@ import type { RaftSettings } from './machines/context.js'
 import { Joining, type Joinable } from './engine-join.js'
 import { peersOf } from './machines/quorum.js'
 import type { Configuration, Member } from './machines/types.js'
-import { commandBytesMax, type ResolvedOptions } from './options.js'
+import { commandBytesMax, ownAddress, type ResolvedOptions } from './options.js'
 import { FileLogStore } from './storage/file-log-store.js'
 import { kindFor, type LogStoreKind } from './storage/file-or-level.js'
 import { FileSnapshotStore } from './storage/file-snapshot-store.js'
@@ -85,7 +85,8 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
       const { clusterId, storeId } = recovered
       transport.setPeers(peersFrom(options, recovered))
       return fromCallback<void>((callback) => {
-        transport.start({ id, clusterId, storeId, nonce, address: options.listen }, handler, (error) => callback(error))
+        const identity = { id, clusterId, storeId, nonce, address: ownAddress(options) }
+        transport.start(identity, handler, (error) => callback(error))
       })
     },
     join: (server) => new Joining(options, transport, server, recovered.storeId).begin(),

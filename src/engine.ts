@@ -23,6 +23,7 @@ import type { Member } from './machines/types.js'
 import {
   callDefaults,
   commandBytesMax,
+  ownAddress,
   validateCallOptions,
   validateOptions,
   type CallOptions,
@@ -90,7 +91,7 @@ export class EmbeddedEngine {
       ports,
       {
         id: options.id,
-        address: options.listen ?? '',
+        address: ownAddress(options),
         acquaintances: options.join ?? [],
         settings,
         limits: { ...options, commandBytesMax: commandBytesMax(options) },

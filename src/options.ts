@@ -481,6 +481,14 @@ function checkFreshness(maxStalenessMs: unknown, minRevision: unknown): void {
   }
 }
 
+/**
+ * Where peers reach this server; '' where nobody does. Where `members` names it elsewhere than it listens, that is the
+ * place, by a proxy perhaps.
+ */
+export function ownAddress({ id, listen = '', members }: ResolvedOptions): string {
+  return members.find((member) => member.id === id)?.address ?? listen
+}
+
 /** Whether it can be listened to as an AbortSignal can. */
 export function isSignal(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
