@@ -146,6 +146,29 @@ describe('a server that moved', () => {
   })
 })
 
+describe('a server that was away', () => {
+  it('finds the others when all whom it knew have left', async () => {
+    const engines = await servers.grown(3)
+    const away = othersThan(leaderAmong(engines), engines)[0]!
+    await away.stop()
+    const four = await servers.join(4)
+    const old = othersThan(away, engines)
+    await until(
+      () => [...old, four].every((engine) => votersOf(engine).includes(4) && isSettled(engine)),
+      'server 4 votes',
+    )
+    // What would be left of the voters has no majority without the one that is away: it only listens from now on.
+    await leaderAmong(old).changeMembership({ demote: [away.id], remove: old.map(({ id }) => id) })
+    await until(() => four.isLeader, 'server 4 leads')
+    for (const engine of old) await engine.stop()
+    const { revision } = await four.client.put('key', 'value')
+    const dataDir = servers.place.directory(away.id)
+    const back = await servers.place.start({ id: away.id, dataDir, listen: await servers.addressOf(away.id) })
+    await until(() => back.status().lastApplied >= revision, 'it has the write')
+    expect(back.leaderId).toBe(4)
+  })
+})
+
 describe('a server whose disk was wiped', () => {
   it('is refused under its old id, with words, until it is removed', async () => {
     const engines = await servers.grown(3)
