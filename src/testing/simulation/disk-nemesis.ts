@@ -21,6 +21,14 @@ import { Violation } from './violation.js'
 
 export type DiskFault = Exclude<ServerFault, { readonly kind: 'kill' | 'crash' | 'pause' | 'drift' }>
 
+type SlowableDisk = 'disk' | 'snapshotDisk'
+
+/** What a disk's latency was before it was slowed, and what is left of its slownesses, oldest first. */
+interface Slowed {
+  readonly before: (() => number) | undefined
+  readonly slow: Set<() => number>
+}
+
 export interface DiskNemesisSpec<Command, Result> {
   readonly cluster: SimulatedCluster<Command, Result>
   readonly durability: Durability
@@ -44,6 +52,8 @@ export class DiskNemesis<Command, Result> {
   readonly #snapshotsFailed = new Set<ServerId>()
   /** Crashed without their newest watermark: until they start again, damage to the tail could not be told from a write cut short. */
   readonly #unmarked = new Set<ServerId>()
+
+  readonly #slowed = new Map<string, Slowed>()
 
   constructor(spec: DiskNemesisSpec<Command, Result>) {
     this.#spec = spec
@@ -109,9 +119,9 @@ export class DiskNemesis<Command, Result> {
   strike(fault: DiskFault, server: SimulatedServer<Command, Result>): Heal | undefined {
     switch (fault.kind) {
       case 'slow disk':
-        return this.#slow(server.disk, fault.latencyMs)
+        return this.#slow(server, 'disk', fault.latencyMs)
       case 'slow snapshot disk':
-        return this.#slow(server.snapshotDisk, fault.latencyMs)
+        return this.#slow(server, 'snapshotDisk', fault.latencyMs)
       case 'failing snapshot disk':
         return this.#failSnapshots(server, fault)
       case 'corrupted snapshot':
@@ -153,10 +163,20 @@ export class DiskNemesis<Command, Result> {
       .every((half) => half.filter((id) => id === server.id || without.includes(id)).length <= half.length / 2)
   }
 
-  #slow(disk: { latencyMs: (() => number) | undefined }, [min, max]: readonly [number, number]): Heal {
-    const { latencyMs } = disk
-    disk.latencyMs = () => min + this.#spec.dice.fraction() * (max - min)
-    return () => void (disk.latencyMs = latencyMs)
+  /** The newest of those that last rules; when the last has ended the disk is as it was before the first. */
+  #slow(server: SimulatedServer<Command, Result>, which: SlowableDisk, [min, max]: readonly [number, number]): Heal {
+    const key = `${which} of ${server.id}`
+    const { before, slow } = this.#slowed.get(key) ?? { before: server[which].latencyMs, slow: new Set<() => number>() }
+    this.#slowed.set(key, { before, slow })
+    const latencyMs = (): number => min + this.#spec.dice.fraction() * (max - min)
+    slow.add(latencyMs)
+    server[which].latencyMs = latencyMs
+    return () => {
+      slow.delete(latencyMs)
+      // Of a server that was wiped meanwhile it is another disk, which was as slow.
+      server[which].latencyMs = [...slow].at(-1) ?? before
+      if (slow.size === 0) this.#slowed.delete(key)
+    }
   }
 
   #failDisk(server: SimulatedServer<Command, Result>, kind: FailingDisk['kind']): Heal {
