@@ -56,6 +56,12 @@ claimRun('a server that stops for a disk that is whole again is started', { seed
 // A judge gave a newcomer too little time for a snapshot in pieces of 16 bytes.
 claimRun('a newcomer has its snapshot in the end, however small the pieces', { seed: 430_010_373, coordination: true })
 
+// A leader that stood still counted what a server had told it that has crashed and come back without it since.
+claimRun('an acknowledgement is counted after its machine has come back, in mem-first', { seed: 490_001_096 })
+
+// Of two times of slowness that overlapped the later one, in ending, brought back the earlier, and the disk stayed slow.
+claimRun('a disk that was slowed twice is healed of both', { seed: 480_007_787 })
+
 // A server that had missed its removal was made a member again. All whom it knew had left since, and it refused the leader.
 claimRun('a member that knows nobody who is still there finds the others', { seed: 440_009_292 })
 

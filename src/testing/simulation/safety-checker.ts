@@ -53,8 +53,8 @@ export class SafetyChecker {
   /** What has been committed by anyone, in order. */
   readonly #committed: SeenRun[] = []
   readonly #votes = new Map<string, ServerId>()
-  /** What those had whose disks were replaced by empty ones: their word may still be counted. */
-  readonly #wiped = new Map<ServerId, SeenServer>()
+  /** What those had who may have lost it, with their disks or their machines: their word may still be counted. */
+  readonly #former = new Map<ServerId, SeenServer[]>()
   /** The state at an index, as a digest, by whoever took the first snapshot of it. */
   readonly #states = new Map<LogIndex, { readonly id: ServerId; readonly digest: number }>()
   readonly configurations = new ConfigurationChecker()
@@ -102,10 +102,15 @@ export class SafetyChecker {
 
   /** The disk of a server that is down was replaced by an empty one: it remembers nothing, and is another server. */
   wiped(id: ServerId): void {
-    const server = this.#servers.get(id)
-    if (server !== undefined) this.#wiped.set(id, server)
+    this.mayForget(id)
     this.#servers.delete(id)
     for (const key of [...this.#votes.keys()]) if (key.startsWith(`${id}/`)) this.#votes.delete(key)
+  }
+
+  /** From here on a server may lack what it had and has told others of: in mem-first its machine may have crashed. */
+  mayForget(id: ServerId): void {
+    const server = this.#servers.get(id)
+    if (server !== undefined) this.#former.set(id, [...(this.#former.get(id) ?? []), server])
   }
 
   #committedUntil(index: LogIndex): SeenRun[] {
@@ -370,11 +375,12 @@ export class SafetyChecker {
     return theirs !== undefined && this.runAt(id, index)?.checksum === theirs.checksum
   }
 
-  /** Whether a server had that before its disk was replaced. */
+  /** Whether a server had that at a time that it may have forgotten. */
   wasSame(id: ServerId, other: ServerId, index: LogIndex): boolean {
     const theirs = this.runAt(other, index)
-    const before = this.#wiped.get(id)
-    return theirs !== undefined && before !== undefined && this.#runAt(before, index)?.checksum === theirs.checksum
+    if (theirs === undefined) return false
+    const former = this.#former.get(id) ?? []
+    return former.some((server) => this.#runAt(server, index)?.checksum === theirs.checksum)
   }
 
   /** Durability: entries that a server said it holds are there when it starts again. */

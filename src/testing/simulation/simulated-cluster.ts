@@ -140,6 +140,7 @@ export class SimulatedCluster<Command, Result> {
       started: (id, context, runs, durableIndex) =>
         judge(() => {
           this.safety.checkRecovered(id, durableIndex, context.log)
+          if (this.#durability === 'mem-first') this.safety.mayForget(id)
           this.safety.started(id, context, runs)
           this.#elections.started(id, context)
           options.started?.(id)
