@@ -1,3 +1,4 @@
+import { DEFAULT_SNAPSHOT_OPTIONS } from '../../actors/snapshot-actor.js'
 import type { RaftContext } from '../../machines/context.js'
 import type { ServerId } from '../../machines/types.js'
 import type { KvCommand, KvResult } from '../../state-machines/kv/commands.js'
@@ -32,8 +33,11 @@ export interface StoryLine {
 
 /** How long healed servers have to answer, in virtual milliseconds. */
 const ANSWER_MS_MAX = 10_000
-/** And to come to the same log: a snapshot of 15 KB in pieces of 16 bytes, one at a time, takes a newcomer 20 seconds. */
-const CONVERGE_MS_MAX = 60_000
+/** And to come to the same log, beside the time that a snapshot takes. */
+const CONVERGE_MS_MAX = 30_000
+/** A large snapshot, as these runs make them, and a piece of it: sent once the one before it is on a slow disk. */
+const SNAPSHOT_BYTES_MAX = 100_000
+const PIECE_MS_MAX = 20
 
 /**
  * A key-value cluster with clients, a nemesis and all judges, and the story of what happened to it. Random runs and
@@ -50,6 +54,7 @@ export class KvScenario {
   readonly #keys = new Set<string>()
   readonly #leaseReads: 'linearizable' | 'eventual'
   readonly #patienceMs: number
+  readonly #convergeMs: number
   #verdict: 'decided' | 'undecided' | undefined
 
   constructor(options: KvScenarioOptions) {
@@ -74,6 +79,8 @@ export class KvScenario {
     this.#recorder = new HistoryRecorder(() => Math.round(this.cluster.world.now() * 1e6))
     this.#leaseReads = leaseReads
     this.#patienceMs = 2 * requestTimeoutMs
+    const { chunkBytes = DEFAULT_SNAPSHOT_OPTIONS.chunkBytes } = options.snapshotting ?? {}
+    this.#convergeMs = CONVERGE_MS_MAX + (SNAPSHOT_BYTES_MAX / chunkBytes) * PIECE_MS_MAX
     this.clients = Array.from({ length: clients }, (_, at) => this.#client(`c${at + 1}`))
     this.coordinating = options.coordination && this.#coordinate(options, options.coordination)
     this.cluster.startAll()
@@ -137,13 +144,13 @@ export class KvScenario {
   finish(): void {
     this.coordinating?.stop()
     this.nemesis.healAll()
-    if (!this.cluster.advanceUntil(() => this.nemesis.isIdle, 2 * ANSWER_MS_MAX))
+    if (!this.cluster.advanceUntil(() => this.nemesis.isIdle, this.#convergeMs))
       throw new Violation('a healed cluster changes its membership', 'an operator waits for it in vain')
-    this.cluster.checkLiveness(CONVERGE_MS_MAX, this.nemesis.gone)
+    this.cluster.checkLiveness(this.#convergeMs, this.nemesis.gone)
     this.#readEverything()
     this.coordinating?.settle()
     // A call that was under way may have been committed meanwhile.
-    this.cluster.checkLiveness(CONVERGE_MS_MAX, this.nemesis.gone)
+    this.cluster.checkLiveness(this.#convergeMs, this.nemesis.gone)
     const { gone } = this.nemesis
     for (const { id, running } of this.cluster.members) {
       if (gone.includes(id)) continue
