@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import type { Checksum } from '../../machines/types.js'
 import { syncDirectory } from '../file-directories.js'
 import { patiently } from '../file-patience.js'
+import type { FillPace } from './fill-pace.js'
 import { encodeSegmentHeader } from './format.js'
 import type { RunPlace } from './run-places.js'
 
 const NAME = /^(\d{10})\.segment$/
 const UNFINISHED = '.unfinished'
 /** Synced one by one, so that log writes between them do not wait for the whole segment. */
-const FILL_BYTES = 1024 * 1024
+const FILL_BYTES = 256 * 1024
 /** Runs with less than this between them are read as one. */
 const GAP_BYTES_MAX = 64 * 1024
 
@@ -40,13 +41,14 @@ export class SegmentFiles {
       .sort((one, other) => one - other)
   }
 
-  /** A new segment of `bytes`, written full of zeros, so that appending to it changes no metadata. */
-  async make(sequence: number, bytes: number): Promise<void> {
+  /** A new segment of `bytes`, written full of zeros at that pace, so that appending to it changes no metadata. */
+  async make(sequence: number, bytes: number, pace: FillPace): Promise<void> {
     const unfinished = this.pathOf(sequence) + UNFINISHED
     const file = await open(unfinished, 'w')
     try {
       const zeros = new Uint8Array(FILL_BYTES)
       for (let at = 0; at < bytes; at += FILL_BYTES) {
+        await pace.until(at / bytes)
         await writeFully(file, zeros.subarray(0, Math.min(FILL_BYTES, bytes - at)), at)
         await file.datasync()
       }

@@ -2,6 +2,7 @@ import { closeSync, constants, fdatasync, fstatSync, openSync, writev } from 'no
 import type { Checksum, LogIndex } from '../../machines/types.js'
 import type { Callback } from '../ports.js'
 import type { RecordBatch } from '../record-disk.js'
+import { FillPace } from './fill-pace.js'
 import { encodeFrame, frameLength, SEGMENT_HEADER_BYTES, truncateFromOf } from './format.js'
 import type { FramePieces } from './format.js'
 import type { LogPosition, Replay } from './replay.js'
@@ -11,8 +12,9 @@ import type { SegmentFiles } from './segment-files.js'
 
 /** More in one call would be split by the operating system, and each part synced by itself. */
 const PIECES_MAX = 1000
-/** The next segment is made from here on, while the rest of this one is filled. */
+/** The next segment is made while this one is filled: from here, and in step with it, to there. */
 const NEXT_AFTER_SHARE = 0.25
+const NEXT_UNTIL_SHARE = 0.75
 /** On Linux a write returns once it is on the disk; elsewhere, or not for certain, a sync follows it. */
 const SYNCS_AS_IT_WRITES = process.platform === 'linux'
 
@@ -32,7 +34,8 @@ interface Segment {
 /**
  * Writes batches one after another into segments, each batch by one write. Runs that are written are found by `places`.
  *
- * - The segment to come is made while the present one is filled; if it is not done in time, the write waits.
+ * - The segment to come is made while the present one is filled, in step with it; if it is not done in time, the write
+ *   waits.
  * - Syncs come one after another, and a segment that is left is synced and closed in their order: so a sync covers it.
  * - What replay did not believe is erased before the first write, and not before: until then recovery may still refuse
  *   the store, which is then left as it is.
@@ -46,6 +49,8 @@ export class SegmentedLog {
   readonly #sequences: number[]
   #segment: Segment | undefined
   #next: Promise<number> | undefined
+  /** At which the next segment is made. */
+  #pace = new FillPace()
   #faultAt: LogPosition | undefined
   #serverRecord: Uint8Array
   #lastChecksum: number
@@ -105,6 +110,7 @@ export class SegmentedLog {
     const segment = this.#segment
     this.#segment = undefined
     if (segment !== undefined) this.#leave(segment)
+    this.#pace.giveUp(new Error('the log was closed before the segment was needed'))
     const outcomes = await Promise.allSettled([this.#next, this.#syncs, this.#removals])
     // A next segment that could not be made was not needed so far, and a failed removal has been reported.
     if (outcomes[1].status === 'rejected') throw outcomes[1].reason
@@ -121,9 +127,9 @@ export class SegmentedLog {
     const segment = this.#segment
     if (segment !== undefined && this.#fits(batch, segment)) return segment
     // Where there was no room in the background there may be some now.
-    const sequence = await this.#makeNext().catch(() => {
+    const sequence = await this.#makeNextNow().catch(() => {
       this.#next = undefined
-      return this.#makeNext()
+      return this.#makeNextNow()
     })
     this.#next = undefined
     if (segment !== undefined) this.#leave(segment)
@@ -152,7 +158,7 @@ export class SegmentedLog {
       this.#newestWritten = segment.sequence
       if (batch.serverRecord !== undefined) this.#serverRecord = batch.serverRecord
       this.#adopt(batch, { segment: segment.sequence, at: at + frame.runsAt })
-      if (segment.at > segment.size * NEXT_AFTER_SHARE) void this.#makeNext()
+      this.#prepareNext(segment)
       callback(undefined)
     })
   }
@@ -166,11 +172,24 @@ export class SegmentedLog {
     }
   }
 
+  #prepareNext({ at, size }: Segment): void {
+    if (at <= size * NEXT_AFTER_SHARE) return
+    void this.#makeNext()
+    this.#pace.allow((at / size - NEXT_AFTER_SHARE) / (NEXT_UNTIL_SHARE - NEXT_AFTER_SHARE))
+  }
+
+  #makeNextNow(): Promise<number> {
+    const next = this.#makeNext()
+    this.#pace.allow(1)
+    return next
+  }
+
   /** Its failure counts only once the segment is needed. */
   #makeNext(): Promise<number> {
     if (this.#next !== undefined) return this.#next
+    this.#pace = new FillPace()
     const sequence = (this.#sequences.at(-1) ?? 0) + 1
-    this.#next = this.#files.make(sequence, this.#segmentBytes).then(() => {
+    this.#next = this.#files.make(sequence, this.#segmentBytes, this.#pace).then(() => {
       this.#sequences.push(sequence)
       return sequence
     })
