@@ -59,6 +59,9 @@ claimRun('a newcomer has its snapshot in the end, however small the pieces', { s
 // A leader that stood still counted what a server had told it that has crashed and come back without it since.
 claimRun('an acknowledgement is counted after its machine has come back, in mem-first', { seed: 490_001_096 })
 
+// A server had told its leader of an entry, but not yet its own machine, when it was crashed as if it did not hold it.
+claimRun('a machine holds what its server has told others, in mem-first', { seed: 500_002_044 })
+
 // Of two times of slowness that overlapped the later one, in ending, brought back the earlier, and the disk stayed slow.
 claimRun('a disk that was slowed twice is healed of both', { seed: 480_007_787 })
 

@@ -150,12 +150,12 @@ export class DiskNemesis<Command, Result> {
   mayForget(server: SimulatedServer<Command, Result>): boolean {
     if (this.#spec.durability === 'disk-first') return true
     const { servers, safety } = this.#spec.cluster
-    const { durableIndex } = server
-    if (durableIndex === 0) return true
+    // It tells others what it holds before its own machine hears that it does.
+    const end = server.running === undefined ? server.saidIndex : server.context.log.lastIndex
+    const heldIndex = Math.max(server.durableIndex, Math.min(server.saidIndex, end))
+    if (heldIndex === 0) return true
     const isWithout = (other: SimulatedServer<Command, Result>): boolean =>
-      this.#damaged.has(other.id) ||
-      other.durableIndex < durableIndex ||
-      !safety.isSame(other.id, server.id, durableIndex)
+      this.#damaged.has(other.id) || other.durableIndex < heldIndex || !safety.isSame(other.id, server.id, heldIndex)
     const without = servers.filter((other) => other !== server && isWithout(other)).map(({ id }) => id)
     return safety.configurations
       .inPlay(safety.committedIndex)
