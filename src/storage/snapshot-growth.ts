@@ -2,7 +2,7 @@ import type { SnapshotFile } from './snapshot-disk.js'
 import { call, type Steps } from './snapshot-steps.js'
 
 /** Synced in passing, so that the last sync is short, and the log's own syncs beside it are. */
-const SYNC_EVERY_BYTES = 8 * 1024 * 1024
+const SYNC_EVERY_BYTES = 1024 * 1024
 
 /** A file that grows at its end. */
 export class GrowingFile {

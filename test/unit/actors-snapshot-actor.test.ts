@@ -166,6 +166,19 @@ describe('taking a snapshot', () => {
     expect(leader.actor.isTaking).toBe(false)
   })
 
+  it('rests after each piece for twice as long as making it took', () => {
+    const { leader, clock } = pair()
+    const { now } = clock
+    clock.now = () => now() + 5 * leader.state.pulls
+    leader.state.chunks = chunksOf(100, 100, 100)
+    leader.actor.take(boundaryOf(9), 'cluster', () => undefined)
+    const pullsAfter = (ms: number): number => {
+      clock.advance(ms)
+      return leader.state.pulls
+    }
+    expect([pullsAfter(0), pullsAfter(9), pullsAfter(1), pullsAfter(9), pullsAfter(1)]).toEqual([1, 1, 2, 2, 3])
+  })
+
   it('stores the state with its boundary and the cluster it is of', () => {
     const { leader } = pair()
     const { id, boundary, clusterId } = leader.taken(9)
