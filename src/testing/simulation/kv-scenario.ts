@@ -146,11 +146,11 @@ export class KvScenario {
     this.nemesis.healAll()
     if (!this.cluster.advanceUntil(() => this.nemesis.isIdle, this.#convergeMs))
       throw new Violation('a healed cluster changes its membership', 'an operator waits for it in vain')
-    this.cluster.checkLiveness(this.#convergeMs, this.nemesis.gone)
+    this.cluster.checkLiveness(this.#convergeMs, () => this.nemesis.gone)
     this.#readEverything()
     this.coordinating?.settle()
     // A call that was under way may have been committed meanwhile.
-    this.cluster.checkLiveness(this.#convergeMs, this.nemesis.gone)
+    this.cluster.checkLiveness(this.#convergeMs, () => this.nemesis.gone)
     const { gone } = this.nemesis
     for (const { id, running } of this.cluster.members) {
       if (gone.includes(id)) continue

@@ -326,12 +326,12 @@ export class SimulatedCluster<Command, Result> {
   /**
    * Liveness: with every fault healed, a leader is elected, a change of the membership under way comes to its end, and
    * all members but `lost` ones, learners too, come to the same log, applied. Throws a Violation when they do not within
-   * `msMax`.
+   * `msMax`. That a server is lost may show only when it starts.
    */
-  checkLiveness(msMax = 20_000, lost: readonly ServerId[] = []): void {
+  checkLiveness(msMax = 20_000, lost: () => readonly ServerId[] = () => []): void {
     this.heal()
-    for (const { id } of this.servers) if (!lost.includes(id)) this.server(id).start()
-    const idsOf = (): readonly ServerId[] => this.members.map(({ id }) => id).filter((id) => !lost.includes(id))
+    for (const { id } of this.servers) if (!lost().includes(id)) this.server(id).start()
+    const idsOf = (): readonly ServerId[] => this.members.map(({ id }) => id).filter((id) => !lost().includes(id))
     const fault = (): string | undefined => {
       if (this.leader === undefined) return 'there is no leader'
       if (this.configuration.votersOutgoing !== undefined) return `${show(this.configuration)} still rules`

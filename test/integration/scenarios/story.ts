@@ -388,7 +388,7 @@ export class Story {
 
   /** Every fault heals, whoever is down starts, and all servers but `lost` ones come to one log and one state. */
   heals(lost: readonly ServerId[] = []): void {
-    this.cluster.checkLiveness(MINUTE, lost)
+    this.cluster.checkLiveness(MINUTE, () => lost)
   }
 
   /** The end of a server's log. */
