@@ -111,6 +111,13 @@ describe('a stranger', () => {
     await stillServes()
   })
 
+  it('of the same cluster that is no member is told of, by where it listens', async () => {
+    const { ws, closed } = await stranger()
+    ws.send(JSON.stringify({ ...hello, id: 7, address: 'host:7' }))
+    await closed
+    expect(one.strangers).toEqual(['host:7'])
+  })
+
   const faults: readonly [string, Partial<Record<keyof Hello, unknown>>, RegExp][] = [
     ['another protocol version', { versionMin: 3, versionMax: 4 }, /protocol versions 3 to 4 include none of 1 to 2/],
     ['another cluster', { clusterId: 'another' }, /cluster another/],
