@@ -43,7 +43,8 @@ interface Open {
  * - A write's callback comes after its sync and after the watermark is raised to it.
  * - The watermark is lowered, and synced, before a write truncates what it covers; else a crash between the two would
  *   look like a loss.
- * - In mem-first mode the watermark follows the syncs, not the writes.
+ * - In mem-first mode the watermark follows the syncs, not the writes; but a write that changes the server's record or
+ *   has a configuration in it waits for a sync. A server that forgot who its peers are could elect itself without them.
  */
 export class RecordLogStore implements LogStore {
   readonly #disk: RecordDisk
@@ -224,7 +225,7 @@ export class RecordLogStore implements LogStore {
       adopt(open, plan)
       this.#endReshaping()
       if (!this.#outOfOrder) return this.#endWrite(this.#raise(open, reachedBy(open), this.#batches), callback)
-      if (changed) return this.#syncWritten(open, (error) => this.#endWrite(error, callback))
+      if (changed || hasConfiguration(plan)) return this.#syncWritten(open, (error) => this.#endWrite(error, callback))
       this.#startSyncTimer(open)
       this.#endWrite(undefined, callback)
     })
@@ -403,6 +404,10 @@ export class RecordLogStore implements LogStore {
 
 function reachedBy({ runs, record }: Open): Reached {
   return { lastIndex: runs.last.index, lastChecksum: runs.last.checksum, recordVersion: record.version }
+}
+
+function hasConfiguration({ runs }: WritePlan): boolean {
+  return runs.some(({ kind }) => kind === 'configuration')
 }
 
 function adopt(open: Open, plan: WritePlan): void {

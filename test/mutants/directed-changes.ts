@@ -13,6 +13,7 @@ export const CHANGES_DIRECTED = {
   'a learner hears no leader': learnerHearsNobody,
   'a learner stays behind': learnerStaysBehind,
   'a lone voter gets company': loneVoterGetsCompany,
+  'a machine crashes once it has taken others in': crashesAfterTakingIn,
   'a server comes anew behind a cut': comesAnewBehindCut,
   'a newcomer learns of the past': newcomerLearnsOfPast,
   'the newest snapshot is damaged': newestSnapshotDamaged,
@@ -144,6 +145,23 @@ function loneVoterGetsCompany(): void {
   story.server(1).pause()
   story.advance(6 * T)
   story.server(1).resume()
+  story.heals()
+}
+
+/** In mem-first the machine of the first server crashes long before its next sync, and nobody but it hears from it. */
+function crashesAfterTakingIn(): void {
+  const lazy = { durability: 'mem-first', syncIntervalMs: 100 * T } as const
+  const story = new Story({ ...NO_FAILURES, ...lazy, servers: 1, spares: 2 })
+  story.until('server 1 leads', () => story.leads(1) && story.isServing(1))
+  adds(story, 2, 3)
+  story.done(story.change(1, { promote: [2, 3] }))
+  story.done(story.put(1, 'x', 'once they vote'))
+  settles(story)
+  story.isolate(1)
+  story.server(1).crash()
+  story.server(1).start()
+  story.advance(6 * T)
+  story.mendAll()
   story.heals()
 }
 

@@ -17,11 +17,20 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   {
     name: 'does not sync terms and votes in mem-first mode',
     file: 'storage/record-log-store.ts',
-    find: 'if (changed) return this.#syncWritten',
-    replace: 'if (changed && this.#batches < 0) return this.#syncWritten',
+    find: 'if (changed || hasConfiguration(plan)) return this.#syncWritten',
+    replace: 'if (hasConfiguration(plan)) return this.#syncWritten',
     hunt: 'crashes in mem-first mode',
     runsMax: 3,
     laws: ['no vote', 'no term'],
+  },
+  {
+    name: 'does not sync changes of the membership in mem-first mode',
+    file: 'storage/record-log-store.ts',
+    find: 'if (changed || hasConfiguration(plan)) return this.#syncWritten',
+    replace: 'if (changed) return this.#syncWritten',
+    hunt: 'a machine crashes once it has taken others in',
+    runsMax: 1,
+    laws: ['Leader Completeness', 'State Machine Safety', 'Configuration Safety'],
   },
   {
     name: 'writes entries, and the term that allows them in a second step',

@@ -74,6 +74,9 @@ claimRun('a member that knows nobody who is still there finds the others', { see
 // In mem-first a majority lost an entry, one of them by damage to the end of its log, which was taken to keep it from starting.
 claimRun('damage to the end of a log counts as a crash that loses it, in mem-first', { seed: 450_003_579 })
 
+// In mem-first a lone voter whose machine crashed forgot that it had taken in others since, and elected itself without them.
+claimRun('a machine that crashes never forgets whom its server had taken in', { seed: 520_002_486 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

@@ -151,6 +151,21 @@ describe('in mem-first mode', () => {
       { numRuns: 300 },
     )
   })
+
+  it('a crash of the machine leaves every configuration that was acknowledged, and all before it', async () => {
+    const place = new MemoryPlace('mem-first', 4)
+    const opened = await place.openWith([])
+    const log = new LogWriter()
+    const configuration = { voters: [1, 2, 3], learners: [] }
+    await opened.write({ hardState: hardStateOf(1), runs: [log.run(2)] })
+    await opened.write({ runs: [log.run(1)] })
+    await opened.write({ runs: [log.run(1), log.configuration(configuration)] })
+    await opened.write({ runs: [log.run(3)] })
+    place.disk.crash({ watermark: 'lost' })
+    const { recovered } = await place.open()
+    expect(recovered.lastIndex).toBe(5)
+    expect(recovered.configurations).toEqual([{ index: 5, configuration }])
+  })
 })
 
 async function playUntil(durability: Durability, steps: readonly Step[], atMs: number, seed: number) {
