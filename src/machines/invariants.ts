@@ -41,6 +41,9 @@ function checkState({ hardState, durable, log, commitIndex, leadership, leaderId
   for (const [, progress] of leadership.progress) {
     invariant(progress.matchIndex <= log.lastIndex, "no peer matches beyond the leader's log")
     invariant(progress.nextIndex > progress.matchIndex, 'nextIndex lies beyond matchIndex', progress)
+    const isAnswered = progress.mode === 'replicate' && progress.inflight.length === 0
+    const law = 'what was sent to a peer and is not answered is in flight'
+    invariant(!isAnswered || progress.nextIndex === progress.matchIndex + 1, law, progress)
   }
 }
 

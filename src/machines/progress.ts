@@ -200,7 +200,10 @@ export function isResting({ rest, nextIndex }: Progress, log: Log, now: number):
   return now < rest.until && log.lastIndex < rest.untilIndex && nextIndex < firstIndexInMemory(log)
 }
 
-/** The peer's log matches up to `matchIndex`: its window moves on, and a probe has found what it sought. */
+/**
+ * The peer's log matches up to `matchIndex`: its window moves on, and a probe has found what it sought, be it by a late
+ * answer to what was sent before it. What follows is sent from there: the probe itself may be lost.
+ */
 export function accepted(progress: Progress, matchIndex: LogIndex, now: number): Progress {
   const match = Math.max(progress.matchIndex, matchIndex)
   const inflight = progress.mode === 'probe' ? [] : progress.inflight.filter((sent) => sent.lastIndex > match)
@@ -209,7 +212,7 @@ export function accepted(progress: Progress, matchIndex: LogIndex, now: number):
   const isFound = progress.mode === 'probe' || (isWaiting && match >= progress.nextIndex)
   return progressWith(progress, {
     matchIndex: match,
-    nextIndex: Math.max(progress.nextIndex, match + 1),
+    nextIndex: progress.mode === 'probe' ? match + 1 : Math.max(progress.nextIndex, match + 1),
     mode: isFound ? 'replicate' : progress.mode,
     inflight,
     waitingSince: match > progress.matchIndex ? now : progress.waitingSince,

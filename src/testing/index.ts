@@ -70,6 +70,47 @@ export {
   type SnapshotStoreSubject,
 } from './snapshot-store-suite.js'
 
+// The ports, and what their signatures name.
+export type { CommandCodec, CommittedBatch, SnapshotSink, StateMachine } from '../state-machines/ports.js'
+export type {
+  JoinAnswer,
+  JoinCallback,
+  JoinRequest,
+  Peer,
+  Transport,
+  TransportHandler,
+  TransportIdentity,
+} from '../transport/ports.js'
+export type {
+  Callback,
+  Durability,
+  InitialState,
+  LogStore,
+  LogStoreHandler,
+  LogWrite,
+  ReceiveOutcome,
+  Recovered,
+  SnapshotReader,
+  SnapshotsFound,
+  SnapshotStore,
+  SnapshotWriter,
+  StoredSnapshot,
+} from '../storage/ports.js'
+export type { EntryRun } from '../machines/entry-run.js'
+export type { Message } from '../machines/messages.js'
+export type {
+  Boundary,
+  Checksum,
+  Configuration,
+  EntryPlace,
+  HardState,
+  LogIndex,
+  Member,
+  ServerId,
+  SnapshotId,
+  Term,
+  TermStart,
+} from '../machines/types.js'
 export { seededRandom, type Clock, type Random } from '../machines/time-and-chance.js'
 export { MemoryNetwork } from '../transport/memory-network.js'
 export type { Cut, LinkFaults } from '../transport/link-faults.js'

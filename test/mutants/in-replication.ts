@@ -4,6 +4,7 @@ const MAJORITY = 'what is committed is durable on a majority'
 const UNSYNCED = 'no entry is acknowledged before it is durable'
 const INVARIANT = 'no server breaks an invariant'
 const LIVENESS = 'healed servers'
+const OWN_LAWS = 'every server keeps the laws of its own state'
 
 /** Bugs in the log: how it is replicated, committed and applied. */
 export const REPLICATION_MUTANTS: readonly Mutant[] = [
@@ -146,6 +147,15 @@ export const REPLICATION_MUTANTS: readonly Mutant[] = [
     hunt: 'everything',
     runsMax: 20,
     laws: [LIVENESS, 'time goes on'],
+  },
+  {
+    name: 'takes a late answer to what came before a probe for the answer to that',
+    file: 'machines/progress.ts',
+    find: "progress.mode === 'probe' ? match + 1 : Math.max(progress.nextIndex, match + 1)",
+    replace: 'Math.max(progress.nextIndex, match + 1)',
+    hunt: 'everything',
+    runsMax: 60,
+    laws: [OWN_LAWS, LIVENESS],
   },
   {
     name: 'counts what a peer had before its machine crashed',

@@ -77,6 +77,9 @@ claimRun('damage to the end of a log counts as a crash that loses it, in mem-fir
 // In mem-first a lone voter whose machine crashed forgot that it had taken in others since, and elected itself without them.
 claimRun('a machine that crashes never forgets whom its server had taken in', { seed: 520_002_486 })
 
+// A late answer to what was sent before it was taken for the answer to a probe that was lost, and the entry with it.
+claimRun('a peer that has answered what came before a probe is sent what the probe had', { seed: 530_015_554 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

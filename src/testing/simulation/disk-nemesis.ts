@@ -17,7 +17,7 @@ import type {
 import type { Operator } from './operator.js'
 import type { SimulatedCluster } from './simulated-cluster.js'
 import type { SimulatedServer } from './simulated-server.js'
-import { Violation } from './violation.js'
+import { UnexplainedStop } from './violation.js'
 
 export type DiskFault = Exclude<ServerFault, { readonly kind: 'kill' | 'crash' | 'pause' | 'drift' }>
 
@@ -94,8 +94,7 @@ export class DiskNemesis<Command, Result> {
       error.code === 'STORAGE_FAILED'
         ? this.#failing.has(id) || this.#snapshotsFailed.has(id)
         : isDamage && (this.#damaged.has(id) || hasDamagedSnapshots)
-    if (!isExpected)
-      throw new Violation('a server stops only for a reason', `server ${id}: ${error.code}: ${error.message}`)
+    if (!isExpected) throw new UnexplainedStop(id, error)
     this.#spec.tell(`server ${id} stopped by itself: ${error.code}`)
     // A snapshot that was found to be damaged is set aside: the one before it may do. A disk may have been mended by now.
     const isMended = error.code === 'STORAGE_FAILED' && !this.#failing.has(id)

@@ -16,7 +16,7 @@ import { Nemesis } from './nemesis.js'
 import { SimulatedCluster, type SimulationOptions } from './simulated-cluster.js'
 import { Violation } from './violation.js'
 
-export interface KvScenarioOptions extends Omit<SimulationOptions<KvCommand, KvResult>, 'stateMachine'> {
+export interface KvScenarioOptions extends Omit<SimulationOptions<KvCommand, KvResult>, 'stateMachine' | 'failed'> {
   /** What lease reads are held to. Default `linearizable`: clocks keep to the lease's bound. */
   readonly leaseReads?: 'linearizable' | 'eventual'
   /** How many clients. Default 3. */
@@ -67,8 +67,6 @@ export class KvScenario {
       ...options,
       clocksKeepBound: leaseReads === 'linearizable',
       stateMachine: () => new LedgeredStore(this.ledger, { limits, report }),
-      failed: (id, error) => this.nemesis.failed(id, error),
-      started: (id) => this.nemesis.started(id),
       stepped: (id, context, event) => {
         this.#noteLeader(id, context)
         options.stepped?.(id, context, event)

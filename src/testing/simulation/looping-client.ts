@@ -37,6 +37,7 @@ interface Answered<Result> {
 const NOT_APPLIED: readonly ErrorCode[] = [
   'NO_LEADER',
   'NOT_LEADER',
+  'REFUSED',
   'TIMEOUT',
   'BUSY',
   'STOPPED',

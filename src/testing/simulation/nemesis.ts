@@ -28,7 +28,8 @@ export interface NemesisOptions {
 
 /**
  * Deals faults to a simulated cluster, within what it promises to survive: permanent damage to a minority at most, and
- * in mem-first mode no crash that could leave an election to servers that have all lost an entry.
+ * in mem-first mode no crash that could leave an election to servers that have all lost an entry. A cluster has one at
+ * most; unless its `failed` option judges that, a server of it may then stop by itself for a fault that was dealt.
  */
 export class Nemesis<Command, Result> {
   readonly #cluster: SimulatedCluster<Command, Result>
@@ -47,6 +48,7 @@ export class Nemesis<Command, Result> {
     this.#links = new LinkNemesis(cluster, (target) => this.#resolve(target)?.id)
     const { durability, dice } = options
     this.#disks = new DiskNemesis({ cluster, durability, dice, operator: this.#operator, tell })
+    cluster.attach(this.#disks)
   }
 
   /** How often each kind of fault has struck. */
@@ -69,8 +71,7 @@ export class Nemesis<Command, Result> {
     return this.#operator.isIdle
   }
 
-  /** To be told of every start, and of every server that stops by itself: what no fault explains is a Violation. */
-  readonly started = (id: ServerId): void => this.#disks.started(id)
+  /** What no fault explains is a Violation; for a `failed` option of the cluster's that leaves the rest to its nemesis. */
   readonly failed = (id: ServerId, error: ActorumError): void => this.#disks.failed(id, error)
 
   /**

@@ -1,3 +1,4 @@
+import { ActorumError } from '../../errors.js'
 import type { MembershipChange } from '../../machines/messages.js'
 import type { Configuration, ServerId } from '../../machines/types.js'
 import { halvesOf, membersOf } from './configuration-checker.js'
@@ -101,11 +102,16 @@ export class Operator<Command, Result> {
     this.#cluster.world.setTimeout(() => end('a change of the membership was not answered'), 2 * REQUEST_MS)
     running.clock.defer(() => {
       if (running.server.isStopped) return
-      running.server.changeMembership(change, {
-        resolve: (index) => end(`the membership changed at entry ${index}`),
-        reject: ({ message }) => end(message),
-        deadline: running.clock.now() + REQUEST_MS,
-      })
+      try {
+        running.server.changeMembership(change, {
+          resolve: (index) => end(`the membership changed at entry ${index}`),
+          reject: ({ message }) => end(message),
+          deadline: running.clock.now() + REQUEST_MS,
+        })
+      } catch (error) {
+        if (!(error instanceof ActorumError)) throw error
+        end(error.message)
+      }
     })
     return true
   }

@@ -7,6 +7,7 @@ import type { RaftEvent } from '../../machines/events.js'
 import { termAt } from '../../machines/log.js'
 import { seededRandom, type Random } from '../../machines/time-and-chance.js'
 import type { Configuration, LogIndex, Member, ServerId, Term } from '../../machines/types.js'
+import { shown } from '../../options.js'
 import type { StateMachine } from '../../state-machines/ports.js'
 import type { Durability } from '../../storage/ports.js'
 import { MemoryNetwork } from '../../transport/memory-network.js'
@@ -17,15 +18,15 @@ import { SafetyChecker } from './safety-checker.js'
 import { addressOf, firstStoreId, SimulatedServer, type ServerObserver } from './simulated-server.js'
 import { VisibilityChecker } from './visibility-checker.js'
 import { TraceHash } from './trace-hash.js'
-import { Violation } from './violation.js'
+import { UnexplainedStop, Violation } from './violation.js'
 import { VirtualWorld } from './virtual-world.js'
 
 export interface SimulationOptions<Command, Result> {
   /** Everything that happens follows from it. An integer from 0 to 2^32 − 1. */
   readonly seed: number
-  /** How many servers found the cluster. Default 3. */
+  /** How many servers found the cluster, 1 to 100. Default 3. */
   readonly servers?: number
-  /** Servers with ids above theirs that run from the start and wait to be let in. Default 0. */
+  /** Servers with ids above theirs that run from the start and wait to be let in, 0 to 100. Default 0. */
   readonly spares?: number
   /** A new, empty state machine for each start of a server. */
   readonly stateMachine: () => StateMachine<Command, Result>
@@ -55,13 +56,27 @@ export interface SimulationOptions<Command, Result> {
   readonly settings?: Partial<RaftSettings>
   /** Sees every notice. */
   readonly notice?: (id: ServerId, text: string) => void
-  /** Hears of every server that stopped, or refused to start, by itself; may throw a Violation. */
+  /**
+   * Hears of every server that stopped, or refused to start, by itself; may throw a Violation. Default: it is one, unless
+   * a fault explains it that this cluster's nemesis has dealt. Whoever harms disks without one must say what may stop.
+   */
   readonly failed?: (id: ServerId, error: ActorumError) => void
   /** Hears of every start, once the server has recovered. */
   readonly started?: (id: ServerId) => void
   /** Sees every step, after the checkers. */
   readonly stepped?: (id: ServerId, context: RaftContext, event: RaftEvent) => void
 }
+
+/** Who deals faults to a cluster, and so knows why its servers stop. */
+export interface FaultDealer {
+  /** Told of every start, once the server has recovered. */
+  started(id: ServerId): void
+  /** Told of every server that stopped, or refused to start, by itself; throws a Violation where no fault explains it. */
+  failed(id: ServerId, error: ActorumError): void
+}
+
+/** Far more than a cluster has; each is a whole server in this one thread. */
+const SERVERS_MAX = 100
 
 const NO_SNAPSHOTS: SnapshotPolicyOptions = {
   snapshotEntries: 0,
@@ -86,9 +101,12 @@ export class SimulatedCluster<Command, Result> {
   readonly #delivery = new DeliveryChecker()
   readonly #elections: ElectionChecker
   readonly #trace = new TraceHash()
+  #dealer: FaultDealer | undefined
   #violation: Violation | undefined
 
+  /** INVALID_ARGUMENT: the seed, the numbers of servers or the state machine are not what they must be. */
   constructor(options: SimulationOptions<Command, Result>) {
+    checkOptions(options)
     const { seed, servers: count = 3, spares = 0, durability = 'disk-first', syncIntervalMs = 100 } = options
     this.random = seededRandom(seed)
     this.network = new MemoryNetwork({ clock: this.world, random: this.random, checksum: crc32 })
@@ -143,6 +161,7 @@ export class SimulatedCluster<Command, Result> {
           if (this.#durability === 'mem-first') this.safety.mayForget(id)
           this.safety.started(id, context, runs)
           this.#elections.started(id, context)
+          this.#dealer?.started(id)
           options.started?.(id)
         }),
       failed: (id, error) =>
@@ -150,7 +169,9 @@ export class SimulatedCluster<Command, Result> {
           if (error.code === 'INVARIANT_BROKEN') {
             throw new Violation('no server breaks an invariant', `server ${id}: ${error.message}`)
           }
-          options.failed?.(id, error)
+          if (options.failed !== undefined) options.failed(id, error)
+          else if (this.#dealer !== undefined) this.#dealer.failed(id, error)
+          else throw new UnexplainedStop(id, error)
         }),
       stepped: (id, context, event) =>
         judge(() => {
@@ -279,6 +300,12 @@ export class SimulatedCluster<Command, Result> {
     return met
   }
 
+  /** Whose faults explain that servers stop: one at most, since each stays within what may be survived only by itself. */
+  attach(dealer: FaultDealer): void {
+    if (this.#dealer !== undefined) throw invalid('a simulated cluster takes one nemesis, and this one has it')
+    this.#dealer = dealer
+  }
+
   /** Another judge found a violation, perhaps in the middle of a server's turn: it is thrown by whatever advances time. */
   report(violation: Violation): void {
     this.#violation ??= violation
@@ -357,6 +384,25 @@ export class SimulatedCluster<Command, Result> {
     if (other > 0)
       throw new Violation('the same log gives the same state', `servers ${ids[0]} and ${ids[other]} differ`)
   }
+}
+
+function checkOptions<Command, Result>(options: SimulationOptions<Command, Result>): void {
+  const { seed, servers = 3, spares = 0, stateMachine } = options
+  checkInteger('seed', seed, 0, 0xffff_ffff)
+  checkInteger('servers', servers, 1, SERVERS_MAX)
+  checkInteger('spares', spares, 0, SERVERS_MAX)
+  if (typeof stateMachine !== 'function') {
+    throw invalid(`stateMachine is ${shown(stateMachine)}; it must be a function that makes a state machine`)
+  }
+}
+
+function checkInteger(name: string, value: unknown, min: number, max: number): void {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return
+  throw invalid(`${name} is ${shown(value)}; it must be an integer from ${min} to ${max}`)
+}
+
+function invalid(message: string): ActorumError {
+  return new ActorumError('INVALID_ARGUMENT', message)
 }
 
 const NOT_YET_A_MEMBER: Configuration = { voters: [], learners: [] }

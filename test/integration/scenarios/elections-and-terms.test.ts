@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { RequestVote } from '../../../src/machines/messages.js'
 import { lastTerm } from '../../../src/machines/log.js'
 import type { InFlight } from '../../../src/storage/memory-log-store.js'
-import { Story, T } from './story.js'
+import { SERVERS_MAY_STOP, Story, T } from './story.js'
 
 /** A request that no voter could refuse for its log or its term. */
 function requestOf(story: Story, from: number, leadershipTransfer = false): RequestVote {
@@ -131,7 +131,7 @@ describe('SCENARIO 3: a vote is not sent before it is durable', () => {
   })
 
   it('a failed vote write stops the server, and the vote is not sent', () => {
-    const story = Story.ledBy(2)
+    const story = Story.ledBy(2, SERVERS_MAY_STOP)
     story.isolate(2)
     story.server(3).disk.failNextWrite()
     story.campaign(1)

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { LogIndex, ServerId } from '../../../src/machines/types.js'
 import type { CrashOptions, InFlight } from '../../../src/storage/memory-log-store.js'
-import { type Call, Story, T } from './story.js'
+import { type Call, SERVERS_MAY_STOP, Story, T } from './story.js'
 
 /** A leader's last append that a server handled. */
 function lastAppend(story: Story, to: ServerId) {
@@ -234,7 +234,7 @@ describe('SCENARIO 14: a success reply from before a log reversion does not coun
 
 describe('SCENARIO 15: after its disk fails, a leader does not reuse an index and term', () => {
   it.each(['write', 'sync'] as const)('a failed %s stops it, and the others elect', (what) => {
-    const story = Story.ledBy(1)
+    const story = Story.ledBy(1, SERVERS_MAY_STOP)
     const { disk } = story.server(1)
     if (what === 'write') disk.failNextWrite()
     else disk.failNextSync()
@@ -296,7 +296,7 @@ describe('SCENARIO 17: a write or fsync that failed is never retried into a succ
     ['a failed write', 'EIO', (story: Story) => story.server(1).disk.failNextWrite()],
     ['a failed fsync', 'EIO', (story: Story) => story.server(1).disk.failNextSync()],
   ])('%s stops the server with an error that says so', (_, cause, harm) => {
-    const story = Story.ledBy(1)
+    const story = Story.ledBy(1, SERVERS_MAY_STOP)
     story.done(story.put(1, 'x', 'acknowledged'))
     story.slowDisk(1, 5)
     // Answers of the others, who could commit without it, come later than its disk's.
@@ -324,7 +324,7 @@ describe('SCENARIO 17: a write or fsync that failed is never retried into a succ
   })
 
   it('a failed background sync stops a mem-first server', () => {
-    const story = Story.ledBy(1, { durability: 'mem-first' })
+    const story = Story.ledBy(1, { durability: 'mem-first', ...SERVERS_MAY_STOP })
     // With its first entries a server also writes the cluster's name, which is synced at once.
     story.done(story.put(1, 'x', 'acknowledged'))
     story.advance(T)
@@ -360,7 +360,7 @@ describe('SCENARIO 18: a torn tail is cut, damage in the middle is refused', () 
   })
 
   it('damage in the middle is refused and left as it is, and the others go on', () => {
-    const story = Story.ledBy(1)
+    const story = Story.ledBy(1, SERVERS_MAY_STOP)
     for (const value of ['a', 'b', 'c']) story.done(story.put(1, 'x', value))
     story.advance(T)
     const { disk } = story.server(2)
@@ -433,7 +433,7 @@ describe('SCENARIO 20: in disk-first mode no crash loses what was acknowledged',
   })
 
   it('a log that has lost its end without a word is noticed at start', () => {
-    const story = Story.ledBy(1)
+    const story = Story.ledBy(1, SERVERS_MAY_STOP)
     for (const value of ['a', 'b', 'c']) story.done(story.put(1, 'x', value))
     story.advance(T)
     const { disk } = story.server(2)

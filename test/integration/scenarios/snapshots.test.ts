@@ -4,7 +4,7 @@ import type { ServerId } from '../../../src/machines/types.js'
 import { KeyValueStore } from '../../../src/state-machines/kv/key-value-store.js'
 import type { SnapshotSink } from '../../../src/state-machines/ports.js'
 import type { SimulationOptions } from '../../../src/testing/simulation/simulated-cluster.js'
-import { type Heard, Story, T } from './story.js'
+import { type Heard, SERVERS_MAY_STOP, Story, T } from './story.js'
 
 type Options = Partial<SimulationOptions<never, never>>
 
@@ -198,8 +198,9 @@ class Choosy extends KeyValueStore {
 }
 
 /** Server 3 starts again with two snapshots and so many entries before the newest, of which it refuses some. */
-function refusing(refusals: number, logEntriesKept: number): Story {
-  const story = Story.ledBy(1, { snapshotting: { ...BY_CALL, logEntriesKept }, stateMachine: () => new Choosy() })
+function refusing(refusals: number, logEntriesKept: number, options: typeof SERVERS_MAY_STOP = {}): Story {
+  const snapshotting = { ...BY_CALL, logEntriesKept }
+  const story = Story.ledBy(1, { snapshotting, stateMachine: () => new Choosy(), ...options })
   for (const part of [0, 1]) {
     for (let entry = 0; entry < 10; entry++) story.done(story.put(1, `key ${part}.${entry}`, 'value'))
     story.until('server 3 has applied it all', () => story.stored(3, `key ${part}.9`) === 'value')
@@ -220,7 +221,7 @@ describe('a snapshot that the state machine itself refuses', () => {
   })
 
   it('stops the server when both are refused, each once, and the log does not begin at the beginning', () => {
-    const story = refusing(10, 0)
+    const story = refusing(10, 0, SERVERS_MAY_STOP)
     story.until('server 3 has stopped', () => story.server(3).running === undefined)
     expect(story.server(3).failure?.code).toBe('CORRUPT')
     expect(Choosy.refused).toBe(2)

@@ -25,6 +25,9 @@ export const HOP_MS = 1
 
 const MINUTE = 60_000
 
+/** For a story that does harm to disks, and looks itself for who stops. */
+export const SERVERS_MAY_STOP: Pick<SimulationOptions<KvCommand, KvResult>, 'failed'> = { failed: () => undefined }
+
 /** Learners to be, learners that shall vote, and members that leave. */
 export interface ChangeWish {
   readonly add?: readonly ServerId[]
