@@ -97,7 +97,7 @@ export interface EngineOptions {
   /** Bytes of those. 1 KiB to 1 GiB, default 8 MiB. */
   readonly inflightBytesMax?: number | undefined
   /**
-   * Bytes of entries a leader takes in beyond the committed ones; more are BUSY. 1 KiB to 4 GiB − 1, default 64 MiB.
+   * Bytes of entries a leader takes in from other servers' clients beyond the committed ones; more are BUSY. 1 KiB to 4 GiB − 1, default 64 MiB.
    */
   readonly uncommittedBytesMax?: number | undefined
   /** Entries kept in memory for followers that are a little behind. 0 to 4 GiB − 1, default 16 MiB. */
@@ -271,7 +271,7 @@ export function validateOptions(input: EngineOptions): ResolvedOptions {
     id: member.id,
     address: member.address,
   }))
-  const resolved = { ...checked, members }
+  const resolved = { ...checked, members, log: guarded(checked.log) }
   checkTogether(resolved)
   return resolved
 }
@@ -384,6 +384,17 @@ function faultOfMembers(value: unknown): string | undefined {
   return undefined
 }
 
+/** A `log` that throws would do so in the middle of whatever had something to tell. */
+function guarded(log: (notice: Notice) => void): (notice: Notice) => void {
+  return (notice) => {
+    try {
+      log(notice)
+    } catch (error) {
+      writeToConsole({ level: 'error', message: `the option log threw ${String(error)}, told: ${notice.message}` })
+    }
+  }
+}
+
 function writeToConsole(notice: Notice): void {
   // eslint-disable-next-line no-console -- a library's warnings must be seen by somebody until `log` takes them.
   if (notice.level !== 'info') console.warn(`actorum: ${notice.message}`)
@@ -491,7 +502,12 @@ export function ownAddress({ id, listen = '', members }: ResolvedOptions): strin
 
 /** Whether it can be listened to as an AbortSignal can. */
 export function isSignal(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
+  if (typeof value !== 'object' || value === null) return false
+  if (!('aborted' in value && 'addEventListener' in value && 'removeEventListener' in value)) return false
+  const { aborted, addEventListener, removeEventListener } = value
+  return (
+    typeof aborted === 'boolean' && typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+  )
 }
 
 /** Holds when `input` is an object with no other names than these. Throws INVALID_ARGUMENT. */

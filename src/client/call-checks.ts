@@ -60,6 +60,15 @@ export function readOptionsOf(options: ReadOptions): ReadOptions {
   return { signal, timeoutMs, consistency, maxStalenessMs, minRevision }
 }
 
+/** Of a call that takes what every call does, and nothing else. Throws INVALID_ARGUMENT. */
+export function checkCallNames(options: unknown): void {
+  checkNames(options, "the call's options", CALL_NAMES)
+}
+
+export function isObject(options: unknown): options is object {
+  return typeof options === 'object' && options !== null && !Array.isArray(options)
+}
+
 /** A read's options, and the revision apart. Throws INVALID_ARGUMENT. */
 export function keyReadOf(options: KeyReadOptions | undefined): {
   readonly revision: LogIndex | undefined

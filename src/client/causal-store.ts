@@ -1,8 +1,8 @@
 import type { LogIndex } from '../machines/types.js'
-import type { CallOptions, Consistency, ReadOptions } from '../options.js'
+import { shown, type CallOptions, type Consistency, type ReadOptions } from '../options.js'
 import type { KvCommand } from '../state-machines/kv/commands.js'
 import type { KeyChars, KeyRange } from '../state-machines/kv/keys.js'
-import { checkedInteger } from './call-checks.js'
+import { checkedInteger, invalid, isObject } from './call-checks.js'
 import { StoreLayer } from './store-layer.js'
 import type { Caller, CommandResult, Reader, StoreAnswers, StoreListener, StorePort, StoreQuery } from './store-port.js'
 
@@ -55,7 +55,7 @@ export class CausalStore extends StoreLayer {
     consistency: Consistency,
   ): Promise<Uint8Array | undefined> {
     return new Promise((resolve, reject) => {
-      const asked = { consistency, ...options }
+      const asked = { consistency, ...objectOf(options) }
       asked.consistency ??= consistency
       this.read({ type: 'values', keys: [key] }, asked, { resolve: ([value]) => resolve(value), reject })
     })
@@ -63,7 +63,7 @@ export class CausalStore extends StoreLayer {
 
   /** The bound is there before the options are: a name that is added to a spread object costs more than the whole read. */
   #atLeastSeen(options: ReadOptions | undefined): ReadOptions {
-    const asked = { minRevision: 0, ...options }
+    const asked = { minRevision: 0, ...objectOf(options) }
     const given = checkedInteger('minRevision', asked.minRevision ?? 0, 0)
     asked.minRevision = Math.max(given, this.seenRevision)
     return asked
@@ -83,6 +83,12 @@ export class CausalStore extends StoreLayer {
   #see(revision: LogIndex): void {
     if (revision > this.#seen) this.#seen = revision
   }
+}
+
+/** Whatever is spread becomes an object, and would pass for one. Throws INVALID_ARGUMENT. */
+function objectOf(options: ReadOptions | undefined): ReadOptions | undefined {
+  if (options === undefined || isObject(options)) return options
+  throw invalid(`the call's options are ${shown(options)}; they must be an object`)
 }
 
 /** What was so at a revision is the same whatever was seen since. */

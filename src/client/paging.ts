@@ -13,7 +13,9 @@ const PAGE_ENTRIES = 1000
 /** A page ends after the entry with which its keys and values come to this. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024
 
-const NAMES = [...KEY_READ_NAMES, 'prefix', 'from', 'to', 'limit', 'reverse', 'keysOnly', 'countOnly', 'cursor']
+/** What `entries` takes. */
+export const ENTRIES_NAMES = [...KEY_READ_NAMES, 'prefix', 'from', 'to', 'limit', 'reverse', 'keysOnly']
+const RANGE_NAMES = [...ENTRIES_NAMES, 'countOnly', 'cursor']
 
 /** One page as it is asked for. */
 export interface PageAsked {
@@ -34,9 +36,9 @@ export interface NextPage extends PageAsked {
 }
 
 /** @throws ActorumError INVALID_ARGUMENT, TOO_LARGE */
-export function pageAsked(query: RangeOptions, keyBytesMax: number): PageAsked {
+export function pageAsked(query: RangeOptions, keyBytesMax: number, names = RANGE_NAMES): PageAsked {
   const given: unknown = query
-  checkNames(given, "the range's options", NAMES)
+  checkNames(given, "the range's options", names)
   const { limit = PAGE_ENTRIES, prefix, from, to } = query
   const whole = rangeOfBounds({ prefix, from, to }, keyBytesMax)
   const asked: PageAsked = {

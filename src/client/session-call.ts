@@ -1,5 +1,5 @@
 import { ActorumError, type ErrorCode } from '../errors.js'
-import type { CallOptions } from '../options.js'
+import { callDefaults, type CallOptions, validateCallOptions } from '../options.js'
 import type { InSessionCommand, SessionId } from '../state-machines/kv/commands.js'
 import { watch } from './calls.js'
 import type { SessionNumbers } from './session-numbers.js'
@@ -39,7 +39,7 @@ export class SessionCall {
   #isUnsure = false
   #pauseMs = PAUSE_MS_MIN
 
-  /** Throws BUSY. */
+  /** Throws BUSY and INVALID_ARGUMENT. */
   constructor(
     ports: SessionCallPorts,
     command: InSessionCommand['command'],
@@ -49,13 +49,14 @@ export class SessionCall {
     const { clock, limits } = ports.store
     this.#ports = ports
     this.#command = command
+    const { timeoutMs } = validateCallOptions(options, callDefaults(limits))
     this.#options = options ?? {}
-    this.#deadline = clock.now() + (options?.timeoutMs ?? limits.requestTimeoutMs)
+    this.#deadline = clock.now() + timeoutMs
     this.#caller = caller
     this.#number = ports.numbers.take()
   }
 
-  /** Sends it for the first time, with its caller's options to be checked as they are. */
+  /** Sends it for the first time. */
   send(): void {
     this.#attempt(this.#options)
   }

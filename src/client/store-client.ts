@@ -22,7 +22,18 @@ import type {
   RangeResult,
   TxnResult,
 } from '../state-machines/kv/results.js'
-import { callOptionsOf, keyReadOf, leaseIdOf, putTerms, sinceOf, ttlMsOf, wantsPrevious } from './call-checks.js'
+import {
+  callOptionsOf,
+  checkCallNames,
+  checkedInteger,
+  isObject,
+  keyReadOf,
+  leaseIdOf,
+  putTerms,
+  sinceOf,
+  ttlMsOf,
+  wantsPrevious,
+} from './call-checks.js'
 import { CausalStore } from './causal-store.js'
 import type {
   Bytes,
@@ -49,7 +60,7 @@ import type { ClusterMember, Membership } from './cluster-view.js'
 import { Handles } from './handles.js'
 import { grantLease } from './leases.js'
 import { NamespacedStore } from './namespace.js'
-import { cursorOf, nextPage, type PageAsked, pageAsked } from './paging.js'
+import { cursorOf, ENTRIES_NAMES, nextPage, type PageAsked, pageAsked } from './paging.js'
 import { startObservation, startWatch } from './watching.js'
 import { keysToObserve, keysToWatch, rangeOf } from './selectors.js'
 import type { CommandResult, StoreAnswers, StorePort, StoreQuery } from './store-port.js'
@@ -122,33 +133,45 @@ export class StoreClient implements ClientApi {
   }
 
   get(key: Bytes, options?: KeyReadOptions): Promise<Uint8Array | undefined> {
+    if (isObject(options) && 'revision' in options) return this.#getAt(key, options)
     return this.#get(key, options, 'linearizable')
   }
 
   getLinearizable(key: Bytes, options?: CallOptions): Promise<Uint8Array | undefined> {
-    return this.#get(key, options, 'linearizable')
+    return this.#getAs(key, options, 'linearizable')
   }
 
   getLease(key: Bytes, options?: CallOptions): Promise<Uint8Array | undefined> {
-    return this.#get(key, options, 'lease')
+    return this.#getAs(key, options, 'lease')
   }
 
   getEventual(key: Bytes, options?: CallOptions): Promise<Uint8Array | undefined> {
-    return this.#get(key, options, 'eventual')
+    return this.#getAs(key, options, 'eventual')
   }
 
-  /** Makes nothing but the promise: most reads come here. */
-  #get(key: Bytes, options: KeyReadOptions | undefined, consistency: Consistency): Promise<Uint8Array | undefined> {
+  /** The name of the call is its promise: its options have no say in that. */
+  #getAs(key: Bytes, options: CallOptions | undefined, consistency: Consistency): Promise<Uint8Array | undefined> {
     try {
-      this.#assertOpen()
-      const chars = keyChars(key, this.#store.limits.keyBytesMax)
-      if (options === undefined || !('revision' in options)) return this.#store.getValue(chars, options, consistency)
-      const { revision, read } = keyReadOf(options)
-      const query = { type: 'values', keys: [chars], revision } as const
-      return this.#read(query, { consistency, ...read }).then(([value]) => value)
+      if (options !== undefined) checkCallNames(options)
+      return this.#get(key, options, consistency)
     } catch (error) {
       return rejected(error)
     }
+  }
+
+  /** Makes nothing but the promise: most reads come here. */
+  #get(key: Bytes, options: ReadOptions | undefined, consistency: Consistency): Promise<Uint8Array | undefined> {
+    try {
+      this.#assertOpen()
+      return this.#store.getValue(keyChars(key, this.#store.limits.keyBytesMax), options, consistency)
+    } catch (error) {
+      return rejected(error)
+    }
+  }
+
+  async #getAt(key: Bytes, options: KeyReadOptions): Promise<Uint8Array | undefined> {
+    const [value] = await this.getMulti([key], options)
+    return value
   }
 
   async getEntry(key: Bytes, options?: KeyReadOptions): Promise<KvEntry | undefined> {
@@ -159,7 +182,8 @@ export class StoreClient implements ClientApi {
 
   async getMulti(keys: readonly Bytes[], options?: KeyReadOptions): Promise<(Uint8Array | undefined)[]> {
     if (!Array.isArray(keys)) throw new ActorumError('INVALID_ARGUMENT', 'keys is not an array; give a list of keys')
-    const chars = keys.map((key: Bytes) => keyChars(key, this.#store.limits.keyBytesMax))
+    // A hole is no key either, and `map` passes over holes.
+    const chars = Array.from(keys, (key: Bytes) => keyChars(key, this.#store.limits.keyBytesMax))
     const { revision, read } = keyReadOf(options)
     return this.#read({ type: 'values', keys: chars, revision }, read)
   }
@@ -182,7 +206,7 @@ export class StoreClient implements ClientApi {
   entries(query: Omit<RangeOptions, 'countOnly' | 'cursor'> = {}): AsyncIterable<KvEntry> {
     this.#assertOpen()
     // What is wrong with the query is thrown here, and its buffers are the caller's again.
-    return this.#walk(pageAsked({ ...query, countOnly: undefined, cursor: undefined }, this.#store.limits.keyBytesMax))
+    return this.#walk(pageAsked(query, this.#store.limits.keyBytesMax, ENTRIES_NAMES))
   }
 
   async *#walk(first: PageAsked): AsyncGenerator<KvEntry, void, undefined> {
@@ -198,7 +222,9 @@ export class StoreClient implements ClientApi {
   }
 
   async compact(revision: LogIndex, options?: CallOptions): Promise<{ readonly compactedRevision: LogIndex }> {
-    const { compactedRevision } = await this.#propose<CompactResult>(options, () => ({ type: 'compact', revision }))
+    const { compactedRevision } = await this.#propose<CompactResult>(options, () => {
+      return { type: 'compact', revision: checkedInteger('revision', revision, 0) }
+    })
     return { compactedRevision }
   }
 

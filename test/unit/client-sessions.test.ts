@@ -14,6 +14,9 @@ import { ScriptedStore } from './scripted-store.js'
 const SESSION = { id: 5, timeoutMs: 60_000, sentAt: 0 }
 const PUT = { type: 'put', key: 'a', value: '1' } as const
 
+/** What a caller without types may give. */
+const untyped = <Wanted>(given: unknown): Wanted => given as Wanted
+
 function opened(): { store: ScriptedStore; session: SessionStore; ends: Error[] } {
   const [store, ends] = [new ScriptedStore(), new Array<Error>()]
   return { store, ends, session: new SessionStore(store, SESSION, (error) => ends.push(error)) }
@@ -123,6 +126,16 @@ describe("a session's commands", () => {
     store.clock.advance(10)
     store.last.answer({ revision: 9 })
     expect(outcome.now).toBe('ok')
+  })
+
+  it('are refused with options that are none, before they have a number', () => {
+    const { store, session } = opened()
+    for (const given of [null, 5, { timeoutMs: 5n }, { timeoutMs: Symbol('time') }, { signal: { aborted: false } }]) {
+      const call = () => propose(session, PUT, untyped(given))
+      expect(call).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    }
+    propose(session)
+    expect(store.lastInSession).toMatchObject({ sequence: 1 })
   })
 
   it('are not sent again after an answer, be it a refusal, nor when the call itself was wrong', () => {

@@ -1,7 +1,7 @@
 import { firstValueFrom } from 'rxjs'
 import { describe, expect, it } from 'vitest'
 import type { StoreClient } from '../../src/client/store-client.js'
-import type { PutOptions, RangeOptions } from '../../src/client/client-api.js'
+import type { KeyReadOptions, PutOptions, RangeOptions } from '../../src/client/client-api.js'
 import type { ActorumError } from '../../src/errors.js'
 import { clientOf, done, lone } from './memory-clients.js'
 import { MemoryServers } from './memory-servers.js'
@@ -75,6 +75,7 @@ describe('a write', () => {
       client.putWithTtl('key', 'value', 1, untyped({ lease: 5 })),
       client.compareAndSwap('key', undefined, 'value', untyped({ previous: true })),
       client.compact(-1),
+      client.compact(untyped(Symbol('revision'))),
       client.keepAlive(0),
     ]
     for (const call of [...wrong, ...others]) await expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
@@ -177,6 +178,55 @@ describe('a read', () => {
     }
     expect(() => client.entries(untyped({ limit: 0 }))).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
     await expect(client.get('key', { revision: -1 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await expect(client.getMulti(untyped(new Array(1)))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  })
+
+  it('keeps the promise of its name: getLinearizable and its like know no consistency', async () => {
+    const { client, now } = lone()
+    await now(client.put('key', 'value'))
+    for (const reader of [client, client.namespace('a/'), client.causal()]) {
+      for (const options of [{ consistency: 'eventual' }, { consistency: undefined }, { revision: 1 }]) {
+        const reads = [
+          reader.getLinearizable('key', untyped(options)),
+          reader.getLease('key', untyped(options)),
+          reader.getEventual('key', untyped(options)),
+        ]
+        for (const read of reads) await expect(read).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+      }
+    }
+    await expect(client.getLease('key', untyped({ consistency: 'eventual' }))).rejects.toThrow(/no "consistency"/)
+    const unsaid = untyped<KeyReadOptions>({ consistency: undefined, revision: undefined })
+    expect(text(await now(client.get('key', unsaid)))).toBe('value')
+  })
+
+  const noObjects = [null, 5, 'x', true, []].map((given) => ({ given }))
+
+  it.each(noObjects)('is refused for options that are no object ($given)', async ({ given }) => {
+    const { client, now } = lone()
+    await now(client.put('key', 'value'))
+    const session = await now(client.openSession())
+    for (const reader of [client, client.namespace('a/'), client.causal(), session]) {
+      const reads = [
+        reader.get('key', untyped(given)),
+        reader.getLinearizable('key', untyped(given)),
+        reader.getLease('key', untyped(given)),
+        reader.getEventual('key', untyped(given)),
+        reader.leases(untyped(given)),
+        reader.range(untyped(given)),
+      ]
+      for (const read of reads) await expect(read).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+      expect(() => reader.entries(untyped(given))).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+      const write = reader.compareAndSwap('key', 'value', 'next', untyped(given))
+      await expect(write).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    }
+    await now(session.close())
+  })
+
+  it('of all entries knows neither a cursor nor a number alone', () => {
+    const { client } = lone()
+    for (const query of [{ cursor: '1abc' }, { countOnly: true }]) {
+      expect(() => client.entries(untyped(query))).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    }
   })
 })
 

@@ -167,6 +167,9 @@ describe('a transaction', () => {
       client.txn().else(op.txn({ then: [op.delete('')] })),
       client.txn().then(op.txn(untyped<TxnParts<[], []>>({ then: 5 }))),
       client.txn().then(op.range({ prefix: '', limit: 0 })),
+      client.txn().then(op.range({ prefix: '', limit: untyped(Symbol('limit')) })),
+      client.txn().if(compare.value('key', untyped(Symbol('relation')), 'value')),
+      client.txn().if(compare.version('key', '=', untyped(Symbol('version')))),
     ]
     for (const txn of wrong) await expect(txn.commit()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     await expect(client.txn().commit(untyped({ previous: true }))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
@@ -178,6 +181,8 @@ describe('a transaction', () => {
     const { client } = lone({ limits: { commandBytesMax: 4096 } })
     const deep = (depth: number): ReturnType<typeof op.txn> =>
       depth === 0 ? op.txn({}) : op.txn({ then: [deep(depth - 1)] })
+    const endless = { ...op.txn({}), then: [] as KvOperation[] }
+    endless.then.push(endless)
     const many = Array.from({ length: 1001 }, (_, at) => op.get(`${at}`))
     const long = Array.from({ length: 9 }, (_, at) => op.put(`${at}`, new Uint8Array(500)))
     const large = [
@@ -186,6 +191,7 @@ describe('a transaction', () => {
       client.txn().if(compare.value('key', '=', new Uint8Array(1025))),
       client.txn().then(op.range({ prefix: 'k'.repeat(66) })),
       client.txn().then(deep(8)),
+      client.txn().then(endless),
       client.txn().then(...many),
       client.txn().then(...long),
     ]

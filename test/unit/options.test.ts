@@ -277,6 +277,15 @@ describe("a call's options", () => {
     expect(untyped({ timeoutMs: Infinity })).toThrow(refusal(/timeoutMs is Infinity/))
     expect(untyped({ timeoutMs: '5' })).toThrow(refusal(/timeoutMs is "5"/))
     expect(untyped({ signal: null })).toThrow(refusal(/signal is null; .*AbortSignal/))
+    const listeners = { addEventListener: () => undefined, removeEventListener: () => undefined }
+    for (const signal of [
+      { aborted: false, addEventListener: 1, removeEventListener: 1 },
+      { aborted: false, addEventListener: listeners.addEventListener },
+      { ...listeners, aborted: undefined },
+    ]) {
+      expect(untyped({ signal })).toThrow(refusal(/must be an AbortSignal/))
+    }
+    expect(untyped({ signal: { ...listeners, aborted: false } })).not.toThrow()
     expect(untyped({ consistency: 'strong' })).toThrow(refusal(/consistency is "strong"; .*'lease'/))
     expect(untyped({ timeoutMS: 5 })).toThrow(refusal(/did you mean timeoutMs\?/))
   })

@@ -74,6 +74,8 @@ describe('a lock', () => {
     expect(await world.codeOf(lock(world.leading, 'x', { timeoutMs: 0 }))).toBe('INVALID_ARGUMENT')
     expect(await world.codeOf(lock(world.leading, 'x', { ttlMs: 10 }))).toBe('INVALID_ARGUMENT')
     expect(await world.codeOf(lock(world.leading, '', TTL))).toBe('INVALID_ARGUMENT')
+    const none: object[] = [{ signal: { aborted: false, addEventListener: 1 } }, { timeoutMs: Symbol('time') }]
+    for (const wrong of none) expect(await world.codeOf(lock(world.leading, 'x', wrong))).toBe('INVALID_ARGUMENT')
     const misspelt = { ...TTL, ttl: 1000 }
     expect(await world.codeOf(lock(world.leading, 'x', misspelt))).toBe('INVALID_ARGUMENT')
     expect(await world.count('')).toBe(0)

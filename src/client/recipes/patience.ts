@@ -1,5 +1,5 @@
 import { ActorumError, type ErrorCode } from '../../errors.js'
-import { checkNames } from '../../options.js'
+import { checkNames, isSignal, shown } from '../../options.js'
 import type { ClientApi } from '../client-api.js'
 
 /** What every wait of a recipe takes. */
@@ -31,12 +31,9 @@ export class Patience {
     const given: unknown = options
     checkNames(given, "the recipe's options", OPTION_NAMES)
     const { signal, timeoutMs } = options
+    checkWait(signal, timeoutMs)
     this.#given = signal
     this.#what = what
-    if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs <= TIMEOUT_MS_MAX)) {
-      const text = `timeoutMs is ${timeoutMs}; it must be a number above 0 and at most ${TIMEOUT_MS_MAX}`
-      throw new ActorumError('INVALID_ARGUMENT', text)
-    }
     if (signal?.aborted === true) throw this.#abortedError()
     signal?.addEventListener('abort', this.#aborted, { once: true })
     if (timeoutMs === undefined) return
@@ -67,6 +64,17 @@ export class Patience {
     const text = `waiting for ${this.#what} was aborted`
     return new ActorumError('ABORTED', text, { cause: this.#given?.reason })
   }
+}
+
+/** Throws INVALID_ARGUMENT. */
+function checkWait(signal: unknown, timeoutMs: unknown): void {
+  if (signal !== undefined && !isSignal(signal)) {
+    throw new ActorumError('INVALID_ARGUMENT', `signal is ${shown(signal)}; it must be an AbortSignal`)
+  }
+  if (timeoutMs === undefined) return
+  if (typeof timeoutMs === 'number' && timeoutMs > 0 && timeoutMs <= TIMEOUT_MS_MAX) return
+  const text = `timeoutMs is ${shown(timeoutMs)}; it must be a number above 0 and at most ${TIMEOUT_MS_MAX}`
+  throw new ActorumError('INVALID_ARGUMENT', text)
 }
 
 /** Waits with that patience for what `wait` gives. */
