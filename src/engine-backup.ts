@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib'
 import { fromCallback, randomId } from './engine-parts.js'
 import { ActorumError } from './errors.js'
 import type { LogIndex, Term } from './machines/types.js'
+import { shown } from './options.js'
 import { syncDirectory } from './storage/file-directories.js'
 import { patiently } from './storage/file-patience.js'
 import type { SnapshotStore, StoredSnapshot } from './storage/ports.js'
@@ -100,9 +101,16 @@ function damaged(why: string): ActorumError {
 
 function writeTo(stream: BackupStream, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
-    stream.write(bytes, (error) => {
-      if (error === undefined || error === null) resolve()
-      else reject(new ActorumError('STORAGE_FAILED', `the backup was not written: ${error.message}`, { cause: error }))
-    })
+    try {
+      stream.write(bytes, (error) => (error === undefined || error === null ? resolve() : reject(notWritten(error))))
+    } catch (error) {
+      reject(notWritten(error))
+    }
   })
+}
+
+/** A stream is the caller's, and may fail with anything. */
+function notWritten(cause: unknown): ActorumError {
+  const why = cause instanceof Error ? cause.message : shown(cause)
+  return new ActorumError('STORAGE_FAILED', `the backup was not written: ${why}`, { cause })
 }

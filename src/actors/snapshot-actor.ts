@@ -1,7 +1,7 @@
 import type { SnapshotProgress, SnapshotReceived } from '../machines/events.js'
 import type { InstallSnapshot, InstallSnapshotReply } from '../machines/messages.js'
 import type { Clock } from '../machines/time-and-chance.js'
-import type { Boundary, ServerId, SnapshotId } from '../machines/types.js'
+import type { Boundary, LogIndex, ServerId, SnapshotId } from '../machines/types.js'
 import type { SnapshotSink } from '../state-machines/ports.js'
 import type { Callback, SnapshotStore, StoredSnapshot } from '../storage/ports.js'
 import { SnapshotReceiving } from './snapshot-receiving.js'
@@ -79,6 +79,11 @@ export class SnapshotActor {
   /** Offers the newest snapshot to a peer and sends what it lacks. Idempotent. */
   stream(peer: ServerId): void {
     this.#streams.stream(peer)
+  }
+
+  /** The end of the snapshot that a peer is being sent; undefined where it is sent none. */
+  endFor(peer: ServerId): LogIndex | undefined {
+    return this.#streams.endFor(peer)
   }
 
   /** What a peer said of the snapshot that it is sent. */

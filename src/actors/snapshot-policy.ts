@@ -24,11 +24,19 @@ export interface SnapshotPolicyPorts {
   readonly take: (callback: Callback<StoredSnapshot>) => void
   /** Snapshots cover the log up to here. */
   readonly compact: (end: Omit<Boundary, 'configuration'>) => void
+  /** The last index that each peer within reach has, or will have from the snapshot that it is being sent. */
+  readonly peersAt: () => readonly LogIndex[]
   readonly fail: (error: Error) => void
 }
 
-/** Bytes of log for each byte of a snapshot: taking it then costs little beside the writes that make it due. */
+/**
+ * Bytes of log for each byte of a snapshot: taking it then costs little beside the writes that make it due. And as long as
+ * there are no more, the log after a snapshot is kept for a peer that has just got that snapshot: else it would need the
+ * next one, and so on, for as long as clients write.
+ */
 const GROWTH = 4
+/** Of how many snapshots it is remembered how much had been applied. */
+const MARKS_MAX = 64
 
 /** What has been applied, and whether the state can be taken at all. */
 export interface Applied {
@@ -40,6 +48,11 @@ export interface Applied {
   readonly boundaryIndex: LogIndex
 }
 
+interface Mark {
+  readonly index: LogIndex
+  readonly bytes: number
+}
+
 /**
  * Decides when the log has grown enough for a snapshot, and how much of it goes then: what lies before the older of the
  * two snapshots that are kept, so that a damaged one costs nothing but time.
@@ -47,9 +60,17 @@ export interface Applied {
 export class SnapshotPolicy {
   readonly #ports: SnapshotPolicyPorts
   readonly #options: SnapshotPolicyOptions
-  #isTaking = false
+  /** The end of the one that is being taken. */
+  #taking: LogIndex | undefined
+  readonly #whenTaken: ((error: Error | undefined) => void)[] = []
   #bytesBefore = 0
   #takenAt: number
+  /** The log goes on from before what snapshots allow, since a peer may need it. */
+  #isHeldBack = false
+  /** Up to where the log was last to go. */
+  #compactedTo: LogIndex = 0
+  /** How many bytes had been applied at the ends of snapshots taken here, oldest first, and at the start. */
+  #marks: readonly Mark[] = []
 
   constructor(ports: SnapshotPolicyPorts, options: SnapshotPolicyOptions, now: number) {
     this.#ports = ports
@@ -59,7 +80,10 @@ export class SnapshotPolicy {
 
   /** After a turn of the loop: takes a snapshot when one is due. */
   review(applied: Applied, now: number): void {
-    if (this.#isTaking || applied.isIncomplete || !this.#isDue(applied, now)) return
+    const { end, appliedBytes, isIncomplete } = applied
+    if (this.#marks.length === 0 && !isIncomplete) this.#mark(end.index, appliedBytes)
+    if (this.#isHeldBack) this.#compact(appliedBytes)
+    if (this.#taking !== undefined || isIncomplete || !this.#isDue(applied, now)) return
     this.take(applied, now, (error) => {
       if (error !== undefined) this.#ports.fail(error)
     })
@@ -78,7 +102,7 @@ export class SnapshotPolicy {
     return isLarge || isLong || (snapshotIntervalMs > 0 && now - this.#takenAt >= snapshotIntervalMs)
   }
 
-  /** Takes one now. The newest is enough when nothing was applied since. */
+  /** Takes one now. The newest is enough when nothing was applied since; so is the one under way. */
   take({ end, appliedBytes, isIncomplete }: Applied, now: number, callback: Callback<StoredSnapshot>): void {
     if (isIncomplete) {
       const text = 'this server is still being brought up to date; ask again once it is'
@@ -86,25 +110,60 @@ export class SnapshotPolicy {
     }
     const newest = this.#ports.snapshots.stored[0]
     if (newest?.id.index === end.index) return callback(undefined, newest)
-    this.#isTaking = true
-    this.#bytesBefore = appliedBytes
-    this.#takenAt = now
+    if (this.#taking === undefined) {
+      this.#taking = end.index
+      this.#bytesBefore = appliedBytes
+      this.#takenAt = now
+      this.#mark(end.index, appliedBytes)
+    }
     this.#ports.take((error, stored) => {
-      this.#isTaking = false
-      if (error === undefined) this.#compact()
+      this.#taken(error, appliedBytes)
       callback(error, stored)
     })
   }
 
-  #compact(): void {
+  /** The end of the snapshot that is being taken; undefined while none is. */
+  get taking(): LogIndex | undefined {
+    return this.#taking
+  }
+
+  /** Calls back once the snapshot under way is taken, or has failed. */
+  whenTaken(callback: (error: Error | undefined) => void): void {
+    this.#whenTaken.push(callback)
+  }
+
+  #taken(error: Error | undefined, appliedBytes: number): void {
+    if (this.#taking === undefined) return
+    this.#taking = undefined
+    if (error === undefined) this.#compact(appliedBytes)
+    for (const callback of this.#whenTaken.splice(0)) callback(error)
+  }
+
+  #mark(index: LogIndex, bytes: number): void {
+    this.#marks = [...this.#marks, { index, bytes }].slice(-MARKS_MAX)
+  }
+
+  #compact(appliedBytes: number): void {
     const [newest, previous] = this.#ports.snapshots.stored
     if (newest === undefined || previous === undefined) return
-    const target = Math.min(newest.id.index - this.#options.logEntriesKept, previous.id.index)
-    if (target <= 0) return
+    const covered = Math.min(newest.id.index - this.#options.logEntriesKept, previous.id.index)
+    const bytesMax = Math.max(this.#options.snapshotLogBytes, GROWTH * newest.id.byteLength)
+    const needed = this.#ports.peersAt().filter((index) => {
+      return index < covered && appliedBytes - this.#bytesAt(index) <= bytesMax
+    })
+    const target = Math.min(covered, ...needed)
+    this.#isHeldBack = needed.length > 0
+    if (target <= this.#compactedTo) return
+    this.#compactedTo = target
     this.#ports.log.read(target, 1, (error, runs) => {
       if (error !== undefined) this.#ports.fail(error)
-      else this.#compactTo(runs[0], previous.id.index)
+      else this.#compactTo(runs[0], Math.min(previous.id.index, ...needed))
     })
+  }
+
+  /** How many bytes had been applied at `index`, or somewhat before. */
+  #bytesAt(index: LogIndex): number {
+    return this.#marks.findLast((mark) => mark.index <= index)?.bytes ?? -Infinity
   }
 
   #compactTo(run: EntryRun | undefined, indexMax: LogIndex): void {

@@ -1,4 +1,4 @@
-import type { ServerId, SnapshotId } from '../machines/types.js'
+import type { LogIndex, ServerId, SnapshotId } from '../machines/types.js'
 import { isSameSnapshot } from '../storage/snapshot-catalogue.js'
 import type { SnapshotActorPorts, SnapshotReply } from './snapshot-actor.js'
 
@@ -60,6 +60,11 @@ export class SnapshotStreams {
   /** A snapshot has been stored: whoever waited for one gets it. */
   stored(): void {
     for (const { peer, id } of [...this.#streams.values()]) if (id === undefined) this.#begin(peer)
+  }
+
+  /** The end of the snapshot that a peer is being sent; undefined where it is sent none. */
+  endFor(peer: ServerId): LogIndex | undefined {
+    return this.#streams.get(peer)?.id?.index
   }
 
   replied(peer: ServerId, { snapshot, outcome, offset }: SnapshotReply): void {

@@ -4,8 +4,9 @@ import type { SnapshotWork } from '../machines/effects.js'
 import type { LocalEvent } from '../machines/events.js'
 import { unreachable } from '../machines/invariant.js'
 import type { Clock } from '../machines/time-and-chance.js'
-import type { SnapshotId } from '../machines/types.js'
+import type { LogIndex, SnapshotId } from '../machines/types.js'
 import type { Callback, LogStore, SnapshotStore, StoredSnapshot } from '../storage/ports.js'
+import { refuse } from '../storage/record-disk.js'
 import type { Transport } from '../transport/ports.js'
 import type { AppliedEnd } from './apply-actor.js'
 import { SnapshotActor, type SnapshotActorOptions, type SnapshotActorPorts } from './snapshot-actor.js'
@@ -65,6 +66,7 @@ export class SnapshotUpkeep {
         snapshots,
         take: this.#takeHere,
         compact: (end) => post({ type: 'compactLog', end }),
+        peersAt: this.#peersAt,
         fail,
       },
       options,
@@ -83,9 +85,27 @@ export class SnapshotUpkeep {
     this.#policy.review(this.#applied, now)
   }
 
-  /** Takes a snapshot now, whatever the policy says. */
+  /** Takes a snapshot of what is applied by now, whatever the policy says; after the one under way if that has less. */
   take(callback: Callback<StoredSnapshot>): void {
-    this.#policy.take(this.#applied, this.#ports.clock.now(), callback)
+    if (this.#isStopped) return refuse(callback, new ActorumError('STOPPED', 'the server was stopped'))
+    const { taking = Infinity } = this.#policy
+    if (taking >= this.#applied.end.index) {
+      this.#policy.take(this.#applied, this.#ports.clock.now(), callback)
+      return
+    }
+    this.#policy.whenTaken((error) => {
+      if (error === undefined) this.take(callback)
+      else refuse(callback, error)
+    })
+  }
+
+  readonly #peersAt = (): readonly LogIndex[] => {
+    const { leadership, settings } = this.#ports.context()
+    const since = this.#ports.clock.now() - 2 * settings.electionTimeoutMs
+    return [...(leadership?.progress ?? [])].flatMap(([peer, { mode, matchIndex, contactAt }]) => {
+      if (mode === 'down' || contactAt < since) return []
+      return mode === 'snapshot' ? (this.#actor.endFor(peer) ?? []) : matchIndex
+    })
   }
 
   get #applied() {

@@ -1,11 +1,11 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { realClock } from '../actors/clock.js'
 import { fromCallback, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { Boundary, HardState, Member, ServerId } from '../machines/types.js'
-import { syncDirectory } from '../storage/file-directories.js'
+import { makeDirectory, syncDirectory } from '../storage/file-directories.js'
 import { FileLogStore } from '../storage/file-log-store.js'
 import { kindAmong, type LogStoreKind } from '../storage/file-or-level.js'
 import { patiently } from '../storage/file-patience.js'
@@ -36,8 +36,7 @@ export async function prepare(next: NewDirectory): Promise<void> {
   const { clusterId, self, end } = next
   const folder = join(next.dataDir, UNFINISHED)
   await rm(folder, { recursive: true, force: true })
-  await mkdir(folder, { recursive: true })
-  await syncDirectory(next.dataDir)
+  await makeDirectory(folder)
   const { id, storeId } = self
   const boundary = { ...end, configuration: { voters: [id], learners: [], members: [self] } }
   await writeSnapshot(join(folder, 'snapshots'), boundary, next)

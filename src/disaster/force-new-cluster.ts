@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib'
 import { fromCallback, randomId, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { LogIndex, Member, ServerId, Term } from '../machines/types.js'
-import { type EngineOptions, validateOptions } from '../options.js'
+import { checkNames, type EngineOptions, validateOptions } from '../options.js'
 import { syncDirectory } from '../storage/file-directories.js'
 import type { LogStoreKind } from '../storage/file-or-level.js'
 import { patiently } from '../storage/file-patience.js'
@@ -22,6 +22,15 @@ export interface ForceOptions extends Pick<EngineOptions, 'dataDir' | 'id' | 'li
    */
   readonly iUnderstandThatWritesMayBeLost: true
 }
+
+const NAMES = [
+  'dataDir',
+  'id',
+  'listen',
+  'clusterId',
+  'log',
+  'iUnderstandThatWritesMayBeLost',
+] satisfies (keyof ForceOptions)[]
 
 /** A cluster of one server, made of the survivor of a lost majority. */
 export interface ForcedCluster {
@@ -52,9 +61,11 @@ interface Survivor extends OfflineState {
  * UNSUPPORTED_FORMAT, STORAGE_FAILED. Nothing has changed then, but for STORAGE_FAILED, which says what to do.
  */
 export async function forceNewCluster(options: ForceOptions): Promise<ForcedCluster> {
+  const given: unknown = options
+  checkNames(given, "the new cluster's options", NAMES)
   const { iUnderstandThatWritesMayBeLost: isUnderstood, ...rest } = options
-  const given: unknown = isUnderstood
-  if (given !== true) throw invalid('iUnderstandThatWritesMayBeLost is not true; acknowledged writes may be lost')
+  if (isUnderstood !== true)
+    throw invalid('iUnderstandThatWritesMayBeLost is not true; acknowledged writes may be lost')
   const { dataDir, id, listen = '', clusterId = randomId(), log } = validateOptions(rest)
   const logStore = await kindOf(dataDir)
   if (logStore === undefined) throw invalid(`the directory ${dataDir} holds no log`)

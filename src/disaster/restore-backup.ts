@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { randomId, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { LogIndex } from '../machines/types.js'
-import { type EngineOptions, validateOptions } from '../options.js'
+import { checkNames, type EngineOptions, validateOptions } from '../options.js'
 import { kindFor } from '../storage/file-or-level.js'
 import { adopt, codeOf, failed, namesIn, prepare } from './data-directory.js'
 import { chunksOf, refusalOf, type SnapshotEnds, verifySnapshot } from './snapshot-file.js'
@@ -12,6 +12,8 @@ export interface RestoreOptions extends Pick<EngineOptions, 'dataDir' | 'id' | '
   /** The backup's file. */
   readonly from: string
 }
+
+const NAMES = ['from', 'dataDir', 'id', 'listen', 'clusterId', 'logStore'] satisfies (keyof RestoreOptions)[]
 
 /** A data directory that was made from a backup. */
 export interface Restored {
@@ -32,6 +34,8 @@ export interface Restored {
  * backup), STORAGE_FAILED
  */
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
+  const given: unknown = options
+  checkNames(given, "the restore's options", NAMES)
   const { from, ...rest } = options
   if (typeof from !== 'string' || from === '') throw invalid('the option from must be the path of a backup')
   const { dataDir, id, listen = '', clusterId = randomId(), logStore } = validateOptions(rest)

@@ -4,6 +4,7 @@ import { fromCallback, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { Malformed } from '../machines/entry-run.js'
 import type { LogIndex, Member, ServerId, Term } from '../machines/types.js'
+import { shown } from '../options.js'
 import type { LogStoreKind } from '../storage/file-or-level.js'
 import type { DiskContents } from '../storage/record-disk.js'
 import { Recovery, type RecoveredLog } from '../storage/recovery.js'
@@ -66,6 +67,7 @@ interface SnapshotsRead {
  * @throws ActorumError INVALID_ARGUMENT (no data directory), LOCKED (an engine has it open), STORAGE_FAILED
  */
 export async function verifyDataDir(dataDir: string): Promise<DataDirReport> {
+  checkPath(dataDir)
   const logStore = await kindOf(dataDir)
   if (logStore === undefined) {
     throw new ActorumError('INVALID_ARGUMENT', `the directory ${dataDir} holds no log; name the dataDir of a server`)
@@ -99,6 +101,12 @@ export async function verifyDataDir(dataDir: string): Promise<DataDirReport> {
   } catch (error) {
     throw failed(dataDir, error)
   }
+}
+
+/** An empty one would be the working directory. */
+function checkPath(dataDir: unknown): void {
+  if (typeof dataDir === 'string' && dataDir !== '' && !dataDir.includes('\0')) return
+  throw new ActorumError('INVALID_ARGUMENT', `dataDir is ${shown(dataDir)}; it must be the path of a server's dataDir`)
 }
 
 async function readLog(directory: string, kind: LogStoreKind): Promise<LogFound> {

@@ -1,4 +1,5 @@
-import { mkdir, open } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { mkdir, open, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { ActorumError } from '../errors.js'
 
@@ -36,12 +37,13 @@ export async function syncDirectory(path: string, system = REAL_SYSTEM): Promise
  * Makes a directory, and what is missing on the way to it, durably.
  * @throws ActorumError STORAGE_FAILED
  */
-export async function makeDirectory(path: string): Promise<void> {
+export async function makeDirectory(path: string, system = REAL_SYSTEM): Promise<void> {
   const directory = resolve(path)
   try {
-    const first = await mkdir(directory, { recursive: true })
-    if (first === undefined) return
-    for (let made = directory; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made))
+    for (const missing of await missingOnTheWayTo(directory)) {
+      await makeOne(missing)
+      await syncDirectory(dirname(missing), system)
+    }
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
     const advice = 'Name one that this process may create and write to'
@@ -49,6 +51,39 @@ export async function makeDirectory(path: string): Promise<void> {
       cause,
     })
   }
+}
+
+/**
+ * From the top down. Node's own recursive mkdir is of no use: where a parent is there and takes no directories, as in
+ * /proc, it asks again for ever (Node 20).
+ */
+async function missingOnTheWayTo(directory: string): Promise<readonly string[]> {
+  if (await isDirectory(directory)) return []
+  const missing = [directory]
+  for (let at = dirname(directory); at !== dirname(at) && !(await isThere(at)); at = dirname(at)) missing.unshift(at)
+  return missing
+}
+
+/** Another one may make it meanwhile. */
+async function makeOne(directory: string): Promise<void> {
+  try {
+    await mkdir(directory)
+  } catch (error) {
+    if (!(await isDirectory(directory))) throw error
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await found(path))?.isDirectory() === true
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await found(path)) !== undefined
+}
+
+/** What cannot be looked at counts as missing: making it says why. */
+function found(path: string): Promise<Stats | undefined> {
+  return stat(path).catch(() => undefined)
 }
 
 function passOver(error: unknown, codes: readonly unknown[]): undefined {

@@ -2,12 +2,22 @@ import { createWriteStream } from 'node:fs'
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type EmbeddedEngine, forceNewCluster, restoreBackup, verifyDataDir } from '../../src/index.js'
+import {
+  type EmbeddedEngine,
+  forceNewCluster,
+  type ForceOptions,
+  restoreBackup,
+  type RestoreOptions,
+  verifyDataDir,
+} from '../../src/index.js'
 import { EnginePlace, freeAddress, text } from './engine-place.js'
 import { JoinedServers, leaderAmong, votersOf } from './joined-servers.js'
 import { until } from './websocket-subject.js'
 
 const KINDS = ['file', 'level'] as const
+
+/** What a caller without types may give. */
+const untyped = <Wanted>(given: unknown): Wanted => given as Wanted
 
 let place: EnginePlace
 
@@ -96,6 +106,18 @@ describe('a backup', () => {
     expect(restored).toBe(index)
   })
 
+  it('has every write that was answered before it was asked for, though a snapshot was under way', async () => {
+    const engine = await place.start({ snapshotChunkBytes: 1024 })
+    await engine.ready()
+    for (let at = 0; at < 40; at++) await engine.client.put(`large-${at}`, 'x'.repeat(10_000))
+    const earlier = engine.snapshot()
+    const { revision } = await engine.client.put('newest', 'answered')
+    const from = join(place.root, 'backup')
+    const backup = await engine.backup(from)
+    expect(backup.index).toBeGreaterThanOrEqual(revision)
+    expect((await earlier).index).toBeLessThan(revision)
+  })
+
   it('is refused where it cannot be written, and leaves nothing behind', async () => {
     const engine = await written()
     await mkdir(join(place.root, 'taken'))
@@ -104,7 +126,41 @@ describe('a backup', () => {
     await expect(engine.backup('')).rejects.toEqual(code('INVALID_ARGUMENT'))
     const full = { write: (_: Uint8Array, done: (error: Error) => void) => done(new Error('no space')) }
     await expect(engine.backup(full)).rejects.toThrow(/no space/)
+    const cause = new Error('torn down')
+    const broken = {
+      write() {
+        throw cause
+      },
+    }
+    const refusal = await engine.backup(broken).catch((error: unknown) => error)
+    expect(refusal).toMatchObject({ name: 'ActorumError', code: 'STORAGE_FAILED', cause })
     expect((await readdir(place.root)).sort()).toEqual(['server-1', 'taken'])
+  })
+})
+
+describe('what is for disasters', () => {
+  const noOptions = [undefined, null, 5, 'x', [], {}, { dataDir: 5 }].map((given) => ({ given }))
+
+  it.each(noOptions)('refuses options that are none ($given)', async ({ given }) => {
+    const options = untyped<RestoreOptions & ForceOptions>(given)
+    await expect(restoreBackup(options)).rejects.toEqual(code('INVALID_ARGUMENT'))
+    await expect(forceNewCluster(options)).rejects.toEqual(code('INVALID_ARGUMENT'))
+  })
+
+  it('refuses options that mean nothing to it', async () => {
+    const dataDir = place.directory(1)
+    const restore = { from: 'backup', dataDir, members: [{ id: 1, address: 'a:1' }] }
+    await expect(restoreBackup(restore)).rejects.toThrow(/no "members"/)
+    const force = { dataDir, logStore: 'file', iUnderstandThatWritesMayBeLost: true } as const
+    await expect(forceNewCluster(force)).rejects.toThrow(/no "logStore"/)
+  })
+
+  it('refuses to look at what is no path', async () => {
+    for (const given of [undefined, null, 5, '', '\0', {}]) {
+      const refusal: unknown = await verifyDataDir(untyped(given)).catch((error: unknown) => error)
+      expect(refusal).toEqual(code('INVALID_ARGUMENT'))
+      expect(refusal).toMatchObject({ message: expect.stringContaining('must be the path') as string })
+    }
   })
 })
 

@@ -20,8 +20,8 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
   {
     name: 'compacts its log when it begins a snapshot, not when that is durable',
     file: 'actors/snapshot-policy.ts',
-    find: 'this.#takenAt = now\n    this.#ports.take(',
-    replace: 'this.#takenAt = now\n    this.#ports.compact(end)\n    this.#ports.take(',
+    find: 'this.#taking = end.index',
+    replace: 'this.#taking = end.index\n      this.#ports.compact(end)',
     hunt: 'snapshots',
     runsMax: 10,
     laws: [REASON],

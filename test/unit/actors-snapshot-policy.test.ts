@@ -29,7 +29,7 @@ function applied(index: LogIndex, appliedBytes = 0, others: Partial<Applied> = {
 }
 
 /** A policy over a log of runs of two entries each, up to 100. */
-function policy(options: Partial<SnapshotPolicyOptions>, snapshots: StoredSnapshot[] = []) {
+function policy(options: Partial<SnapshotPolicyOptions>, snapshots: StoredSnapshot[] = [], peersAt: LogIndex[] = []) {
   const runs: EntryRun[] = []
   while ((runs.at(-1)?.lastIndex ?? 0) < 100) runs.push(runAfter(runs.at(-1), 1, 2))
   const taken: Callback<StoredSnapshot>[] = []
@@ -51,6 +51,7 @@ function policy(options: Partial<SnapshotPolicyOptions>, snapshots: StoredSnapsh
       snapshots: { stored: snapshots },
       take: (callback) => taken.push(callback),
       compact: ({ index }) => compacted.push(index),
+      peersAt: () => peersAt,
       fail: (error) => failures.push(error),
     },
     { ...NEVER, ...options },
@@ -142,6 +143,36 @@ describe('the snapshot policy', () => {
     keeping.complete(stored(20))
     // Entry 5 lies within the run that ends at 6: runs are never split.
     expect(keeping.compacted).toEqual([6])
+  })
+
+  it('keeps the log from where a peer is, as long as that is less than four times the snapshot', () => {
+    const peersAt = [12]
+    const { self, complete, compacted } = policy({ snapshotEntries: 10 }, [], peersAt)
+    const takeAt = (index: LogIndex, bytes: number): void => {
+      self.review(applied(index, bytes), 0)
+      complete(stored(index, 100))
+    }
+    self.review(applied(0, 0), 0)
+    takeAt(10, 100)
+    takeAt(20, 200)
+    takeAt(30, 300)
+    // Of what it has only entries up to 10 are sure to lie before it.
+    expect(compacted).toEqual([10, 12])
+    takeAt(40, 600)
+    expect(compacted.at(-1)).toBe(30)
+  })
+
+  it('takes another snapshot after the one under way for whoever asks when more is applied', () => {
+    const { self, complete, taken } = policy({})
+    const told: unknown[] = []
+    self.take(applied(10), 0, () => told.push('at 10'))
+    expect(self.taking).toBe(10)
+    self.whenTaken((error) => told.push(error))
+    complete(stored(10))
+    expect(told).toEqual([undefined, 'at 10'])
+    expect(self.taking).toBeUndefined()
+    self.take(applied(12), 0, () => told.push('at 12'))
+    expect(taken).toHaveLength(1)
   })
 
   it('lets the server stop when a snapshot cannot be taken', () => {

@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest'
-import { syncDirectory, type DirectorySystem } from '../../src/storage/file-directories.js'
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { makeDirectory, syncDirectory, type DirectorySystem } from '../../src/storage/file-directories.js'
 import { patiently, type PatienceSystem } from '../../src/storage/file-patience.js'
 
 const failing = (code: string): Promise<never> => Promise.reject(Object.assign(new Error(code), { code }))
@@ -66,6 +69,52 @@ describe('the names in a directory', () => {
       expect(system.calls.at(-1)).toBe('open' in refusals ? 'open' : 'close')
     },
   )
+})
+
+describe('a directory that is made', () => {
+  let root: string
+
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'actorum-directories-'))
+  })
+
+  afterEach(() => rm(root, { recursive: true, force: true }))
+
+  /** Makes it, and gives the directories that were synced. */
+  async function syncedBy(path: string): Promise<string[]> {
+    const synced: string[] = []
+    const open = async (opened: string) => ({
+      sync: async (): Promise<void> => void synced.push(opened),
+      close: async (): Promise<void> => undefined,
+    })
+    await makeDirectory(path, { platform: 'linux', open })
+    expect((await stat(path)).isDirectory()).toBe(true)
+    return synced
+  }
+
+  it('has its name made durable, and so has each that was missing on the way', async () => {
+    const [first, second, third] = [join(root, 'a'), join(root, 'a', 'b'), join(root, 'a', 'b', 'c')]
+    expect(await syncedBy(third)).toEqual([root, first, second])
+    expect(await syncedBy(third)).toEqual([])
+    expect(await syncedBy(join(second, 'd'))).toEqual([second])
+  })
+
+  it('may be made by others at the same time', async () => {
+    const path = join(root, 'a', 'b', 'c')
+    await Promise.all(Array.from({ length: 8 }, () => makeDirectory(path)))
+    expect((await stat(path)).isDirectory()).toBe(true)
+  })
+
+  it('is refused where there is a file, or on the way to it', async () => {
+    const file = join(root, 'file')
+    await writeFile(file, '')
+    await mkdir(join(root, 'a'))
+    for (const path of [file, join(file, 'a'), join(root, 'a', '..', 'file', 'a', 'b')]) {
+      await expect(makeDirectory(path)).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
+      await expect(makeDirectory(path)).rejects.toThrow(/cannot be created: (ENOTDIR|EEXIST)/)
+    }
+    expect((await stat(dirname(file))).isDirectory()).toBe(true)
+  })
 })
 
 /** A file that another program holds for so many attempts, on a system where waiting takes no time. */
