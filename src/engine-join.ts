@@ -1,8 +1,10 @@
 import { realClock } from './actors/clock.js'
 import type { RaftServer } from './actors/raft-server.js'
 import { latestConfiguration } from './machines/context.js'
+import { isLeftOutByLog } from './machines/membership.js'
 import type { Member } from './machines/types.js'
 import { ownAddress, type ResolvedOptions } from './options.js'
+import type { Recovered } from './storage/ports.js'
 import type { JoinAnswer, Transport } from './transport/ports.js'
 
 /** How long to wait before asking again (ms). */
@@ -23,12 +25,19 @@ export class Joining {
   readonly #transport: Transport
   readonly #server: Joinable
   readonly #self: Member
+  readonly #isFresh: boolean
   #told = ''
 
-  constructor(options: ResolvedOptions, transport: Transport, server: Joinable, storeId: string) {
+  constructor(
+    options: ResolvedOptions,
+    transport: Transport,
+    server: Joinable,
+    { storeId, fresh }: Pick<Recovered, 'storeId' | 'fresh'>,
+  ) {
     this.#options = options
     this.#transport = transport
     this.#server = server
+    this.#isFresh = fresh
     const { id, joinAs } = options
     this.#self = { id, address: ownAddress(options), storeId, promotable: joinAs === 'promotable' }
   }
@@ -36,10 +45,21 @@ export class Joining {
   begin(): void {
     const known = this.#known
     const [first] = this.#addresses
-    if (this.#options.listen === undefined || this.#isKnown) return
+    if (this.#options.listen === undefined || this.#isKnown || this.#isRemoved()) return
     // The peers of a member that moved cannot reach it, so that it hears of no leader: it asks, like one that is new.
     if (first !== undefined) this.#ask(first, 0, 0)
     else if (known !== undefined) this.#move()
+  }
+
+  /** One that was removed comes back only where somebody wants it to, as another server: with an empty directory. */
+  #isRemoved(): boolean {
+    const { dataDir, join } = this.#options
+    const { id } = this.#self
+    const isStranger = this.#known === undefined && !this.#isFresh && join === undefined
+    if (!isStranger && !isLeftOutByLog(this.#server.context)) return false
+    const advice = 'To have it back, give it an empty directory and let it join'
+    this.#tell(`server ${id} is no member by the log in ${dataDir}, and does not ask to be one. ${advice}`)
+    return true
   }
 
   get #known(): Member | undefined {
@@ -62,11 +82,11 @@ export class Joining {
     return [...new Set([...(this.#options.join ?? []), ...others.map(({ address }) => address)])]
   }
 
-  /** The log has this server, which is alone, at another address. */
+  /** The log has this server, which leads, or is alone, at another address. */
   #move(): void {
     if (this.#server.isStopped || this.#isKnown) return
     const { id, address } = this.#self
-    const change = { learners: [], promote: [], remove: [], addresses: [{ id, address }], force: true }
+    const change = { learners: [], promote: [], remove: [], addresses: [{ id, address }], force: false }
     this.#server.changeMembership(change, {
       resolve: () => undefined,
       reject: (error) => {
@@ -78,7 +98,9 @@ export class Joining {
   }
 
   #ask(address: string, at: number, redirects: number): void {
-    if (this.#server.isStopped || this.#isKnown) return
+    if (this.#server.isStopped || this.#isKnown || this.#isRemoved()) return
+    // It needs nobody to move: those who hear it are told by the log.
+    if (this.#known !== undefined && this.#server.context.leadership !== undefined) return this.#move()
     // What is on disk counts: a server of another cluster brings a log that is not this one's.
     const clusterId = this.#server.clusterId ?? this.#options.clusterId ?? null
     this.#transport.ask(address, { clusterId, member: this.#self }, (error, answer) => {

@@ -5,7 +5,7 @@ import { latestConfiguration, type RaftContext } from './machines/context.js'
 import type { MembershipChange } from './machines/messages.js'
 import { isJoint } from './machines/quorum.js'
 import { type Configuration, type Member, SERVER_ID_MAX, type ServerId } from './machines/types.js'
-import { parseAddress } from './options.js'
+import { checkNames, parseAddress, shown } from './options.js'
 
 /** Who leads, as far as this server knows. */
 export interface Leadership {
@@ -15,7 +15,10 @@ export interface Leadership {
 
 /** A change of the membership: everything in it happens at once (joint consensus, thesis §4.3). */
 export interface MembershipChangeRequest {
-  /** New members. They listen only, until promoted: by the leader once they have caught up if `promotable` (default true). */
+  /**
+   * New members. They listen only, until promoted: by the leader once they have caught up if `promotable` (default true).
+   * With `promotable: false` they are read-only.
+   */
   readonly addLearners?: readonly (Pick<Member, 'id' | 'address'> & { readonly promotable?: boolean })[] | undefined
   /** Learners that shall vote from now on. */
   readonly promote?: readonly ServerId[] | undefined
@@ -34,13 +37,11 @@ const NAMES = ['addLearners', 'promote', 'demote', 'remove', 'addresses', 'force
 /** Checks a request. Throws INVALID_ARGUMENT. */
 export function validateChange(request: MembershipChangeRequest, context: RaftContext): MembershipChange {
   const given: unknown = request
-  if (typeof given !== 'object' || given === null) throw invalid('the change is no object')
-  const other = Object.keys(given).find((name) => !NAMES.includes(name))
-  if (other !== undefined) throw invalid(`there is no ${other} in a change; there are ${NAMES.join(', ')}`)
+  checkNames(given, "the change's parts", NAMES)
   const { addLearners = [], promote = [], demote = [], remove = [], addresses = [], force = false } = request
   for (const [name, ids] of Object.entries({ promote, demote, remove })) checkIds(name, ids)
-  checkMembers('addLearners', addLearners)
-  checkMembers('addresses', addresses)
+  checkMembers('addLearners', addLearners, ['id', 'address', 'promotable'])
+  checkMembers('addresses', addresses, ['id', 'address'])
   if (typeof force !== 'boolean') throw invalid('force is neither true nor false')
   const { voters, members = [] } = latestConfiguration(context).configuration
   const voter = addLearners.find(({ id }) => voters.includes(id))
@@ -53,21 +54,27 @@ export function validateChange(request: MembershipChangeRequest, context: RaftCo
 }
 
 function checkIds(name: string, ids: readonly unknown[]): void {
-  if (!Array.isArray(ids) || !ids.every(isId)) throw invalid(`${name} is no list of server ids`)
+  // Also where an array has holes, which `every` would pass over.
+  if (!Array.isArray(ids) || !Array.from<unknown>(ids).every(isServerId))
+    throw invalid(`${name} is no list of server ids`)
 }
 
-function checkMembers(name: string, members: readonly unknown[]): void {
-  if (!Array.isArray(members)) throw invalid(`${name} is no list of { id, address }`)
-  for (const [at, member] of members.entries() as Iterable<[number, unknown]>) {
-    const isMember = typeof member === 'object' && member !== null && 'id' in member && 'address' in member
-    if (!isMember || !isId(member.id)) throw invalid(`${name}[${at}] has no server id`)
-    if (typeof member.address !== 'string' || parseAddress(member.address) === undefined) {
+function checkMembers(name: string, members: unknown, names: readonly string[]): void {
+  if (!Array.isArray(members)) throw invalid(`${name} is no list of { ${names.join(', ')} }`)
+  for (const [at, member] of Array.from<unknown>(members).entries()) {
+    checkNames(member, `the parts of ${name}[${at}]`, names)
+    const { id, address, promotable } = member
+    if (!isServerId(id)) throw invalid(`${name}[${at}] has no server id`)
+    if (typeof address !== 'string' || parseAddress(address) === undefined) {
       throw invalid(`${name}[${at}].address is not host:port`)
+    }
+    if (promotable !== undefined && typeof promotable !== 'boolean') {
+      throw invalid(`${name}[${at}].promotable is ${shown(promotable)}; it must be true or false`)
     }
   }
 }
 
-function isId(value: unknown): value is ServerId {
+export function isServerId(value: unknown): value is ServerId {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= SERVER_ID_MAX
 }
 

@@ -89,7 +89,7 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
         transport.start(identity, handler, (error) => callback(error))
       })
     },
-    join: (server) => new Joining(options, transport, server, recovered.storeId).begin(),
+    join: (server) => new Joining(options, transport, server, recovered).begin(),
     close: () => (closing ??= closeAll(transport, snapshots, store)),
   }
 }

@@ -1,7 +1,7 @@
 import type { Observable } from 'rxjs'
-import type { Actor, AnyActorRef, Subscription } from 'xstate'
 import { realClock, realRandom } from './actors/clock.js'
 import { Health, type HealthReport } from './actors/health.js'
+import type { ChangeRequest } from './actors/pending-changes.js'
 import { RaftServer } from './actors/raft-server.js'
 import { watch } from './client/calls.js'
 import type { ClientApi } from './client/client-api.js'
@@ -10,20 +10,22 @@ import { EmbeddedClient } from './client/embedded-client.js'
 import { checkTarget, writeBackup, type Backup, type BackupStream } from './engine-backup.js'
 import {
   ClusterFeed,
+  isServerId,
   membersOf,
   validateChange,
   type Leadership,
   type MembershipChangeRequest,
 } from './engine-membership.js'
 import { openEngineParts, snapshottingFrom, type EngineParts } from './engine-parts.js'
+import { viewOf, type RoleActor } from './engine-role-actor.js'
 import { ActorumError } from './errors.js'
 import { transferTarget } from './machines/leading.js'
-import type { raftMachine } from './machines/raft.machine.js'
 import type { Member } from './machines/types.js'
 import {
   callDefaults,
   commandBytesMax,
   ownAddress,
+  shown,
   validateCallOptions,
   validateOptions,
   type CallOptions,
@@ -55,14 +57,6 @@ export interface EngineStatus {
   readonly failure: ActorumError | undefined
 }
 
-/** The role machine's actor, to look at: nobody but the server's own loop sends to it. */
-export interface RoleActor {
-  getSnapshot(): ReturnType<Actor<typeof raftMachine>['getSnapshot']>
-  subscribe: Actor<typeof raftMachine>['subscribe']
-  /** For XState's inspectors: reports every event and transition while attached. Costs about as much as the machine. */
-  inspect(observer: Parameters<AnyActorRef['system']['inspect']>[0]): Subscription
-}
-
 /** One server, in this process. `start` brings it up; `stop` hands leadership on and lets go of everything. */
 export class EmbeddedEngine {
   /** The key-value store. */
@@ -86,6 +80,7 @@ export class EmbeddedEngine {
     const { store, snapshots, transport, recovered, nonce, proposedClusterId, settings } = parts
     const { historyEntriesMax, historyBytesMax, historyAgeMsMax } = options
     const keyValues = new KeyValueStore({ historyEntriesMax, historyBytesMax, historyAgeMsMax })
+    const notice = (message: string): void => options.log({ level: 'warn', message })
     const ports = { transport, store, snapshots, stateMachine: keyValues, clock: realClock, random: realRandom }
     this.#server = new RaftServer(
       ports,
@@ -99,28 +94,23 @@ export class EmbeddedEngine {
         recovered,
         nonce,
         proposedClusterId,
+        expectedClusterId: options.clusterId,
       },
       {
         failed: this.#fail,
-        notice: (message) => options.log({ level: 'warn', message }),
+        notice,
         leaderChanged: () => this.#feed.update(this.#server.context),
         membershipChanged: () => this.#feed.update(this.#server.context),
       },
     )
     this.#feed = new ClusterFeed(this.#server.context)
-    const notice = (message: string): void => options.log({ level: 'warn', message })
     this.#health = new Health({ server: this.#server, clock: realClock, notice }, options)
     this.#client = new EmbeddedClient(
       { server: this.#server, keyValues, clock: realClock, cluster: this.#cluster(), assertOpen: this.#assertOpen },
       options,
     )
     this.client = this.#client
-    const { role } = this.#server
-    this.roleActor = {
-      getSnapshot: () => role.getSnapshot(),
-      subscribe: role.subscribe.bind(role),
-      inspect: (observer) => role.system.inspect(observer),
-    }
+    this.roleActor = viewOf(this.#server.role, notice)
   }
 
   /**
@@ -180,7 +170,7 @@ export class EmbeddedEngine {
       lastLogIndex: context.log.lastIndex,
       commitIndex: context.commitIndex,
       lastApplied,
-      members: context.configurations.at(-1)?.configuration.members ?? [],
+      members: (context.configurations.at(-1)?.configuration.members ?? []).map((member) => ({ ...member })),
       failure: this.#failure,
     }
   }
@@ -197,7 +187,7 @@ export class EmbeddedEngine {
       const rejectAborted = (cause: unknown): void =>
         reject(new ActorumError('ABORTED', 'the wait was aborted', { cause }))
       const release = signal === undefined ? undefined : watch(signal, rejectAborted)
-      this.#server.whenReady({
+      this.#server.when(() => this.#server.isReady, {
         resolve: () => {
           release?.()
           resolve()
@@ -248,47 +238,77 @@ export class EmbeddedEngine {
    * Changes who belongs to the cluster, all of it at once (joint consensus, thesis §4.3), on whichever server it is
    * called. Resolves once the new configuration is committed.
    * @throws ActorumError REFUSED (another change is under way, no quorum of the new configuration can be reached, or what
-   * is asked for makes no sense), NO_LEADER, OUTCOME_UNKNOWN, STOPPED, INVALID_ARGUMENT
+   * is asked for makes no sense), NO_LEADER, ABORTED, OUTCOME_UNKNOWN, STOPPED, INVALID_ARGUMENT
    */
   changeMembership(change: MembershipChangeRequest, options?: CallOptions): Promise<{ readonly index: number }> {
     return new Promise((resolve, reject) => {
       this.#assertOpen()
-      const { timeoutMs } = validateCallOptions(options, callDefaults(this.#options))
-      const deadline = realClock.now() + timeoutMs
+      const { signal, timeoutMs } = validateCallOptions(options, callDefaults(this.#options))
       const validated = validateChange(change, this.#server.context)
-      this.#server.changeMembership(validated, { resolve: (index) => resolve({ index }), reject, deadline })
+      const request: ChangeRequest = {
+        resolve: (index) => {
+          release?.()
+          resolve({ index })
+        },
+        reject: (error) => {
+          release?.()
+          reject(error)
+        },
+        deadline: realClock.now() + timeoutMs,
+      }
+      const abandon = (reason: unknown): void => this.#server.abandonChange(request, reason)
+      const release = signal === undefined ? undefined : watch(signal, abandon)
+      this.#server.changeMembership(validated, request)
     })
   }
 
   /**
    * Hands leadership to voter `id`, or to the one that has most of the log (thesis §3.10). Called on the leader. Resolves
-   * once this server no longer leads.
-   * @throws ActorumError NOT_LEADER (names the leader), REFUSED (no such voter within reach), TIMEOUT (nobody took it
-   * within an election timeout, and this server leads on), STOPPED
+   * once this server no longer leads, and with an `id` once that one is known to.
+   * @throws ActorumError NOT_LEADER (names the leader), REFUSED (no such voter within reach; leadership is being handed to
+   * another, or another has it), TIMEOUT (nobody took it within two election timeouts), STOPPED, INVALID_ARGUMENT
    */
   transferLeadership(id?: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#assertOpen()
-      const { context } = this.#server
-      if (id === this.id && this.isLeader) return resolve()
-      if (context.leadership === undefined) {
-        const { leaderId } = context
-        const text = `server ${this.id} does not lead, so it cannot hand leadership over`
-        throw new ActorumError('NOT_LEADER', `${text}; server ${leaderId ?? '?'} does`, { leaderId })
-      }
-      if (transferTarget(context, id) === undefined) {
+      if (id !== undefined && !isServerId(id)) {
         throw new ActorumError(
-          'REFUSED',
-          `there is no ${id === undefined ? 'other voter' : `voter ${id}`} within reach`,
+          'INVALID_ARGUMENT',
+          `the id to hand leadership to is ${shown(id)}; it must be a server id`,
         )
       }
+      if (id === this.id && this.isLeader) return resolve()
+      this.#assertMayTransferTo(id)
       this.#server.transferLeadership(id)
-      this.#server.whenNotLeading({
-        resolve,
+      const isDone = (): boolean => {
+        const { leadership, leaderId } = this.#server.context
+        return leadership === undefined && (id === undefined || leaderId !== undefined)
+      }
+      this.#server.when(isDone, {
+        resolve: () => {
+          const { leaderId } = this.#server.context
+          if (id === undefined || leaderId === id) resolve()
+          else reject(new ActorumError('REFUSED', `server ${leaderId} leads now, not server ${id}`))
+        },
         reject: (error) => reject(this.isLeader ? notTaken() : error),
         deadline: realClock.now() + 2 * this.#options.electionTimeoutMs,
       })
     })
+  }
+
+  #assertMayTransferTo(id: number | undefined): void {
+    const { context } = this.#server
+    if (context.leadership === undefined) {
+      const { leaderId } = context
+      const text = `server ${this.id} does not lead, so it cannot hand leadership over`
+      throw new ActorumError('NOT_LEADER', `${text}; server ${leaderId ?? '?'} does`, { leaderId })
+    }
+    const { transfer } = context.leadership
+    if (transfer !== undefined && id !== undefined && transfer.to !== id) {
+      throw new ActorumError('REFUSED', `leadership is being handed to server ${transfer.to} already`)
+    }
+    if (transferTarget(context, id) !== undefined) return
+    throw new ActorumError('REFUSED', `there is no ${id === undefined ? 'other voter' : `voter ${id}`} within reach`)
   }
 
   /**
@@ -352,8 +372,9 @@ export class EmbeddedEngine {
     if (!hasPeers) return
     this.#server.transferLeadership()
     const deadline = realClock.now() + this.#options.electionTimeoutMs
+    const isDone = (): boolean => this.#server.context.leadership === undefined
     await new Promise<void>((resolve) => {
-      this.#server.whenNotLeading({ resolve, reject: () => resolve(), deadline })
+      this.#server.when(isDone, { resolve, reject: () => resolve(), deadline })
     })
   }
 

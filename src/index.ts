@@ -1,5 +1,6 @@
 /** Actorum: an actor-model Raft framework. */
-export { EmbeddedEngine, type EngineStatus, type Role, type RoleActor } from './engine.js'
+export { EmbeddedEngine, type EngineStatus, type Role } from './engine.js'
+export type { RoleActor } from './engine-role-actor.js'
 export type { Backup, BackupStream } from './engine-backup.js'
 export type { Leadership, MembershipChangeRequest } from './engine-membership.js'
 export { forceNewCluster, type ForcedCluster, type ForceOptions } from './disaster/force-new-cluster.js'

@@ -16,3 +16,10 @@ export function toActorumError(cause: unknown): ActorumError {
     cause,
   })
 }
+
+/** Throws unless the cluster that the log names is the one that this server is to belong to, if that was said. */
+export function assertExpected(clusterId: string, expected = clusterId): void {
+  if (clusterId === expected) return
+  const text = `the option clusterId is ${expected}; the log is of cluster ${clusterId}`
+  throw new ActorumError('INVALID_ARGUMENT', `${text}: give that one, or none, or another data directory`)
+}

@@ -2,8 +2,10 @@ import { BehaviorSubject, type Observable } from 'rxjs'
 import type { ActorumError } from '../errors.js'
 import type { RaftContext } from '../machines/context.js'
 import type { Clock } from '../machines/time-and-chance.js'
-import type { ServerId } from '../machines/types.js'
+import { removedAt } from '../machines/membership.js'
+import type { LogIndex, ServerId } from '../machines/types.js'
 import { isDiskFull } from './full-disk.js'
+import { removedText } from './member-lookup.js'
 import { successorOf } from './successor.js'
 import { Symptoms, type Sighting, type SymptomCode } from './symptoms.js'
 
@@ -87,6 +89,7 @@ export class Health {
   #writeSeen: number | undefined
   #leaderSeenAt: number
   #handOverNotBefore = -Infinity
+  #removedAt: LogIndex | undefined
 
   constructor(ports: HealthPorts, options: HealthOptions) {
     this.#ports = ports
@@ -139,6 +142,7 @@ export class Health {
     this.#lookAtDisk(lateMs, now)
     this.#lookAtLeader(now)
     this.#lookAtPeers(now)
+    this.#lookAtMembership(now)
     this.#lookAtLoad(now)
     this.#tell()
     if (this.#options.handOverWhenUnhealthy) this.#handOverIfUnhealthy(now)
@@ -172,6 +176,15 @@ export class Health {
     const { leadership } = this.#ports.server.context
     const down = [...(leadership?.progress ?? [])].filter(([, { mode }]) => mode === 'down').map(([id]) => id)
     this.#see('PEER_DOWN', down.length > 0, `out of this leader's reach: server ${down.join(', ')}`, now)
+  }
+
+  #lookAtMembership(now: number): void {
+    const { id, context } = this.#ports.server
+    const index = removedAt(context)
+    const text = removedText(id, index ?? 0)
+    if (index !== undefined && index !== this.#removedAt) this.#ports.notice(text)
+    this.#removedAt = index
+    this.#see('REMOVED', index !== undefined, text, now)
   }
 
   #lookAtLoad(now: number): void {

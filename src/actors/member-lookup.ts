@@ -1,7 +1,11 @@
+import { ActorumError } from '../errors.js'
 import type { RaftContext } from '../machines/context.js'
-import type { Member } from '../machines/types.js'
+import { removedAt } from '../machines/membership.js'
+import type { LogIndex, Member, ServerId } from '../machines/types.js'
+import type { Clock } from '../machines/time-and-chance.js'
 import type { JoinAnswer, Transport } from '../transport/ports.js'
 import { KnownPeers } from './known-peers.js'
+import type { LoopClock } from './loop-clock.js'
 
 export interface MemberLookupPorts {
   readonly transport: Pick<Transport, 'ask' | 'setPeers'>
@@ -11,6 +15,7 @@ export interface MemberLookupPorts {
   readonly clusterId: () => string | undefined
   /** This server as the others may know it. */
   readonly self: Member
+  readonly notice: (text: string) => void
 }
 
 const REDIRECTS_MAX = 3
@@ -31,10 +36,19 @@ export class MemberLookup {
   #next = 0
   /** Where those listen who were refused, newest last. */
   #strangers: readonly string[] = []
+  #told = ''
 
   constructor(ports: MemberLookupPorts) {
     this.peers = new KnownPeers(ports.transport, ports.context)
     this.#ports = ports
+  }
+
+  /** Reviews now and then, for as long as these timers go. */
+  begin(timers: LoopClock, clock: Clock): void {
+    timers.setTimeout(() => {
+      this.review(clock.now())
+      this.begin(timers, clock)
+    }, 2 * this.#ports.context().settings.electionTimeoutMs)
   }
 
   /** Now and then: a server that only listens has no election timeout that would bring a turn about. */
@@ -51,6 +65,12 @@ export class MemberLookup {
   /** A server of this cluster that is not known here was refused; it listens at `address`. */
   strangerAt(address: string): void {
     this.#strangers = [...this.#strangers.filter((other) => other !== address), address].slice(-STRANGERS_MAX)
+  }
+
+  /** Throws REFUSED on a server that was removed: whom it takes for the leader sends it nothing any more. */
+  assertMember(): void {
+    const index = removedAt(this.#ports.context())
+    if (index !== undefined) throw new ActorumError('REFUSED', removedText(this.#ports.self.id, index))
   }
 
   get #addresses(): readonly string[] {
@@ -77,11 +97,24 @@ export class MemberLookup {
 
   #answered(answer: JoinAnswer, redirects: number): void {
     if (answer.kind === 'redirect' && redirects < REDIRECTS_MAX) this.#ask(answer.address, redirects + 1)
+    if (answer.kind === 'refused') this.#tell(answer.reason)
     if (answer.kind !== 'accepted') return
     const known = new Map((this.peers.members ?? []).map((member) => [member.id, member]))
     const members = answer.members.map((member) => withKnownStore(member, known.get(member.id)))
     this.peers.introduce(members, answer.asOf)
   }
+
+  /** Once for each reason, however often it is heard. */
+  #tell(reason: string): void {
+    if (reason === this.#told) return
+    this.#told = reason
+    this.#ports.notice(`server ${this.#ports.self.id} hears from no leader: ${reason}`)
+  }
+}
+
+/** What a server that was removed says of itself. */
+export function removedText(id: ServerId, index: LogIndex): string {
+  return `server ${id} was removed from the cluster by entry ${index}: stop it, and never use its data directory again`
 }
 
 /** Whoever answers may be one that was wiped, and know of no data directory: what is known of them here stands. */

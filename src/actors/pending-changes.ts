@@ -73,6 +73,19 @@ export class PendingChanges {
     else pending.request.reject(new ActorumError('REFUSED', `the membership was not changed: ${refusal}`))
   }
 
+  /** The caller waits no longer. */
+  abandon(request: ChangeRequest, cause: unknown): void {
+    for (const [id, pending] of this.#pending) {
+      if (pending.request !== request) continue
+      this.#pending.delete(id)
+      request.reject(
+        pending.asked === undefined
+          ? new ActorumError('ABORTED', 'the call was aborted; the membership was not changed', { cause })
+          : unknown('the call was aborted', cause),
+      )
+    }
+  }
+
   expire(now: number): void {
     for (const [id, { asked, request }] of this.#pending) {
       if (request.deadline > now) continue
@@ -94,6 +107,7 @@ export class PendingChanges {
   }
 }
 
-function unknown(why: string): ActorumError {
-  return new ActorumError('OUTCOME_UNKNOWN', `the membership may or may not be changed: ${why}; look at members()`)
+function unknown(why: string, cause?: unknown): ActorumError {
+  const text = `the membership may or may not be changed: ${why}; look at members()`
+  return new ActorumError('OUTCOME_UNKNOWN', text, { cause })
 }

@@ -38,6 +38,8 @@ export interface RaftServerOptions {
   readonly nonce: number
   /** What this server names the cluster if it becomes its first leader. */
   readonly proposedClusterId: string
+  /** The only cluster it is to belong to; default: any. */
+  readonly expectedClusterId?: string | undefined
 }
 
 export interface RaftServerHandler {

@@ -17,7 +17,7 @@ import type { TransportHandler } from '../transport/ports.js'
 import { versionOf } from '../transport/protocol-versions.js'
 import { ApplyActor } from './apply-actor.js'
 import { Expiries } from './expiries.js'
-import { toActorumError } from './failure.js'
+import { assertExpected, toActorumError } from './failure.js'
 import type { RaftServerHandler, RaftServerOptions, RaftServerPorts } from './raft-server-ports.js'
 import { EffectRunner, eventAt, persistedAt, type MergedWrite } from './effect-runner.js'
 import { EventLoop, type LoopInput } from './event-loop.js'
@@ -88,9 +88,11 @@ export class RaftServer<Command, Result> {
     this.#changes = new PendingChanges(nonce)
     const clusterId = (): string | undefined => this.#clusterId
     const self = { id: options.id, address: options.address, storeId: recovered.storeId }
-    this.#lookup = new MemberLookup({ transport, context: () => this.context, acquaintances, clusterId, self })
+    const context = (): RaftContext => this.context
+    const notice = (text: string): void => handler.notice(text)
+    this.#lookup = new MemberLookup({ transport, context, acquaintances, clusterId, self, notice })
     this.#joins = new JoinAnswers({
-      context: () => this.context,
+      context,
       clusterId,
       leader: () => this.#leader,
       changeMembership: (change, request) => this.changeMembership(change, request),
@@ -118,11 +120,11 @@ export class RaftServer<Command, Result> {
         stateMachine,
         clock,
         applier: this.#applier,
-        context: () => this.context,
+        context,
         clusterId,
         post: (event) => this.#loop.completions.next({ type: 'event', event }),
         restored: this.#restored,
-        notice: (text) => handler.notice(text),
+        notice,
         fail: this.#fail,
       },
       options.snapshotting,
@@ -200,7 +202,7 @@ export class RaftServer<Command, Result> {
       this.role.start()
       this.#runEffects()
       this.#notePeers()
-      this.#lookForMembers()
+      this.#lookup.begin(this.#timers, this.#ports.clock)
       this.#runner.flush()
     } catch (error) {
       this.#fail(error)
@@ -256,9 +258,9 @@ export class RaftServer<Command, Result> {
     return this.#stopped === undefined && leaderId !== undefined && termAt(log, commitIndex) === hardState.term
   }
 
-  /** Proposes a command. Throws BUSY, REFUSED or STOPPED, in which case the request is never called. */
+  /** Proposes a command. Throws BUSY, REFUSED (a command too new, or no member) or STOPPED, in which case the request is never called. */
   propose(command: Command, request: ProposalRequest<Result>): void {
-    this.#assertRunning()
+    this.#assertMember()
     this.#versions.assertKnown(this.#ports.stateMachine.commands.versionOf?.(command), this.context)
     this.#proposals.add(command, request)
     this.#wake()
@@ -268,9 +270,9 @@ export class RaftServer<Command, Result> {
     this.#proposals.abandon(request, reason)
   }
 
-  /** Reads once a leader has confirmed that it leads, or holds its lease. Throws BUSY or STOPPED likewise. */
+  /** Reads once a leader has confirmed that it leads, or holds its lease. Throws BUSY, REFUSED or STOPPED likewise. */
   read(request: ReadRequest, lease: boolean): void {
-    this.#assertRunning()
+    this.#assertMember()
     this.#reads.add(request, lease)
     this.#wake()
   }
@@ -301,17 +303,8 @@ export class RaftServer<Command, Result> {
     )
   }
 
-  /** Calls back once `isReady`. */
-  whenReady(waiter: Waiter): void {
-    this.#waitFor(() => this.isReady, waiter)
-  }
-
-  /** Calls back once this server no longer leads. */
-  whenNotLeading(waiter: Waiter): void {
-    this.#waitFor(() => this.context.leadership === undefined, waiter)
-  }
-
-  #waitFor(condition: () => boolean, waiter: Waiter): void {
+  /** Calls back once the condition, of `context`, holds at the end of a turn. */
+  when(condition: () => boolean, waiter: Waiter): void {
     this.#assertRunning()
     this.#waiters.add(condition, waiter)
     this.#wake()
@@ -328,10 +321,14 @@ export class RaftServer<Command, Result> {
 
   /** Asks the leader for another membership. Throws STOPPED and the like. */
   changeMembership(change: MembershipChange, request: ChangeRequest): void {
-    this.#assertRunning()
+    this.#assertMember()
     this.#versions.assertLeaderKnows('changes of the membership', versionOf('changeMembership'), this.context)
     this.#changes.add(change, request)
     this.#wake()
+  }
+
+  abandonChange(request: ChangeRequest, reason: unknown): void {
+    this.#changes.abandon(request, reason)
   }
 
   /** Takes a snapshot of what is applied by now. */
@@ -341,6 +338,11 @@ export class RaftServer<Command, Result> {
     // The log begins after the snapshot already, and the state is still the one before it.
     const waiter = { resolve: () => this.#snapshots.take(callback), reject: (error: Error) => refuse(callback, error) }
     this.#waiters.add(() => !this.#applier.isRestoring, { ...waiter, deadline: Infinity })
+  }
+
+  #assertMember(): void {
+    this.#assertRunning()
+    this.#lookup.assertMember()
   }
 
   /** Throws what stopped this server, or STOPPED. */
@@ -375,7 +377,11 @@ export class RaftServer<Command, Result> {
   }
 
   #sendSafely(event: LocalEvent): void {
-    this.role.send({ ...event, ...this.#instant() })
+    try {
+      this.role.send({ ...event, ...this.#instant() })
+    } catch {
+      // What failed first is told; that the machine could not show it must not keep the server from stopping.
+    }
     this.#effects = []
   }
 
@@ -393,7 +399,8 @@ export class RaftServer<Command, Result> {
 
   readonly #turn = (inputs: readonly LoopInput[]): void => {
     const instant = this.#instant()
-    for (const input of inputs) this.#handle(input, instant)
+    // One of them may stop the server.
+    for (const input of inputs) if (!this.isStopped) this.#handle(input, instant)
     this.#applier.advance(this.context.durable.index)
     this.#noteLeader()
     this.#notePeers()
@@ -505,16 +512,10 @@ export class RaftServer<Command, Result> {
   /** The first committed no-op names the cluster; later ones only repeat it. */
   readonly #named = (clusterId: string): void => {
     if (this.#clusterId !== undefined) return
+    assertExpected(clusterId, this.#options.expectedClusterId)
     this.#clusterId = clusterId
     this.#ports.transport.setClusterId(clusterId)
     this.#runner.recordClusterId(clusterId)
-  }
-
-  #lookForMembers(): void {
-    this.#timers.setTimeout(() => {
-      this.#lookup.review(this.#ports.clock.now())
-      this.#lookForMembers()
-    }, 2 * this.#options.settings.electionTimeoutMs)
   }
 
   /** One timer while anything waits, whatever its number. */

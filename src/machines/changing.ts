@@ -1,6 +1,6 @@
 import { configurationOf, latestConfiguration, respond, type RaftContext } from './context.js'
 import { NO_EFFECTS, type Answer, type PendingEffects } from './effects.js'
-import { encodeConfiguration } from './entry-run.js'
+import { encodeConfiguration, faultOfConfiguration } from './entry-run.js'
 import type { Instant } from './events.js'
 import {
   appendAndReplicate,
@@ -33,13 +33,18 @@ export function takeChange(
   const noted = withBooks(context, { taken })
   const before = configurationOf(context)
   const next = configurationAfter(before, change)
-  const refusal = typeof next === 'string' ? next : whyNotNow(context, change, next, instant.now)
+  const refusal = typeof next === 'string' ? next : whyNot(context, change, next, instant.now)
   if (refusal !== undefined) return { ...noted, effects: answerChange(context, origin, undefined, refusal) }
   if (typeof next === 'string') return noted
   if (sameConfiguration(before, next)) {
     return { ...noted, effects: answerChange(context, origin, latestConfiguration(context).index, '') }
   }
   return appendConfiguration(withBooks(noted, { change: origin }), firstStep(before, next), instant)
+}
+
+/** What cannot be read again is not written, whoever asks for it: no server could start on it. */
+function whyNot(context: RaftContext, change: MembershipChange, next: Configuration, now: number): string | undefined {
+  return faultOfConfiguration(next) ?? whyNotNow(context, change, next, now)
 }
 
 function whyNotNow(

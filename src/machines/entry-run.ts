@@ -212,6 +212,12 @@ export function encodeConfiguration(configuration: Configuration): Uint8Array {
   return withHeaderRoom(new TextEncoder().encode(JSON.stringify(configuration)))
 }
 
+/** Why the entry of a configuration could not be read again; undefined where it could. */
+export function faultOfConfiguration(configuration: Configuration): string | undefined {
+  const read = parseConfiguration(JSON.parse(JSON.stringify(configuration)))
+  return 'malformed' in read ? read.malformed : undefined
+}
+
 /** The configuration that an entry of that kind holds. */
 export function configurationOf(run: EntryRun): Configuration | Malformed {
   try {

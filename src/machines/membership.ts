@@ -1,7 +1,7 @@
 import { latestConfiguration, type RaftContext } from './context.js'
 import type { MembershipChange } from './messages.js'
 import { isJoint, isVoter } from './quorum.js'
-import type { Configuration, Member, ServerId } from './types.js'
+import type { Configuration, LogIndex, Member, ServerId } from './types.js'
 
 /** The arithmetic of membership changes (thesis §4.3): from one configuration to the next, by way of a joint one. */
 
@@ -122,6 +122,25 @@ export function mayCampaign(context: RaftContext): boolean {
   if (isVoter(latest.configuration, id)) return true
   const before = configurations.at(-2)
   return latest.index > commitIndex && before !== undefined && isVoter(before.configuration, id)
+}
+
+/**
+ * Where this server learnt that it is a member no more: from the leader, or from its own log once that is known to be
+ * committed there. Undefined for a member, and for one that has yet to join.
+ */
+export function removedAt(context: RaftContext): LogIndex | undefined {
+  const { index } = latestConfiguration(context)
+  if (context.campaign.leftAt > index) return context.campaign.leftAt
+  return index <= context.commitIndex && isLeftOutByLog(context) ? index : undefined
+}
+
+/** Whether the log named this server, by its data directory, and its latest configuration does not. */
+export function isLeftOutByLog(context: RaftContext): boolean {
+  const { id, identity, configurations } = context
+  if (isMember(latestConfiguration(context).configuration, id)) return false
+  return configurations.some(({ configuration: { members = [] } }) =>
+    members.some((member) => member.id === id && member.storeId === identity.storeId),
+  )
 }
 
 /** The index of the committed configuration that leaves `id` out; undefined while none is known to. */

@@ -1,5 +1,6 @@
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { AnyActorRef } from 'xstate'
 import type { CallOptions, EngineOptions } from '../../src/index.js'
 import { EmbeddedEngine } from '../../src/index.js'
 import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
@@ -319,6 +320,70 @@ describe('the role actor', () => {
     events.length = 0
     await engine.client.put('hello', 'world')
     expect(events).toEqual([])
+  })
+})
+
+describe('what people hand to an engine', () => {
+  it('cannot stop it: an inspector that throws is let go of, and it goes on', async () => {
+    const engine = await place.start()
+    await engine.ready()
+    let calls = 0
+    engine.roleActor.inspect(() => {
+      calls++
+      throw new Error('the inspector broke')
+    })
+    expect(await engine.client.put('hello', 'world')).toMatchObject({ revision: expect.any(Number) as number })
+    expect(calls).toBe(1)
+    expect(place.notices.map(({ message }) => message)).toContain(
+      'an inspector threw, and is not called again: Error: the inspector broke',
+    )
+    expect(engine.role).toBe('leader')
+  })
+
+  it('cannot send to its role machine, or change what it knows', async () => {
+    const engine = await place.start()
+    await engine.ready()
+    const refs: AnyActorRef[] = []
+    engine.roleActor.inspect((event) => void refs.push(event.actorRef as AnyActorRef))
+    await engine.client.put('hello', 'world')
+    expect(() => refs[0]!.send({ type: 'storageFailed', reason: 'none' })).toThrow(/to look at/)
+    expect(refs[0]!.id).toBe('raft-1')
+    const { members } = engine.status()
+    ;(members as unknown[]).length = 0
+    expect(engine.status().members).toHaveLength(1)
+    expect(engine.role).toBe('leader')
+  })
+
+  it('may be a log that throws', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
+    const log = (): void => {
+      throw new Error('no more ink')
+    }
+    const engine = await place.start({ log })
+    await engine.ready()
+    engine.roleActor.inspect(() => {
+      throw new Error('the inspector broke')
+    })
+    await engine.client.put('hello', 'world')
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('the option log threw Error: no more ink'))
+    warn.mockRestore()
+  })
+
+  it('says to which cluster a directory belongs, from the first commit on', async () => {
+    const first = await place.start()
+    await first.ready()
+    const { clusterId } = first.status()
+    await first.stop()
+    const outcome = await place.start({ clusterId: 'another' }).then(
+      async (engine) => {
+        await until(() => engine.role === 'failed', 'its log has told')
+        return engine.status().failure
+      },
+      (error: unknown) => error,
+    )
+    expect(outcome).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('another') as string })
+    const again = await place.start({ clusterId: clusterId! })
+    await again.ready()
   })
 })
 

@@ -102,6 +102,44 @@ describe('a server that is removed', () => {
     expect(votersOf(stays!)).not.toContain(leaves!.id)
   })
 
+  it('tells its people and refuses what needs the leader', async () => {
+    const engines = await servers.grown(3)
+    const leader = leaderAmong(engines)
+    const [, leaves] = othersThan(leader, engines)
+    const { id } = leaves!
+    await leader.changeMembership({ remove: [id] })
+    await until(() => leaves!.health().reasons.some(({ code }) => code === 'REMOVED'), 'its health says so')
+    expect(servers.isTold(`server ${id} was removed from the cluster by entry`)).toBe(true)
+    await expect(leaves!.client.put('key', 'value')).rejects.toThrow(/was removed from the cluster by entry/)
+    await expect(leaves!.client.get('key')).rejects.toEqual(code('REFUSED'))
+    await expect(leaves!.changeMembership({ addLearners: [] })).rejects.toEqual(code('REFUSED'))
+    expect(await leaves!.client.getEventual('key')).toBeUndefined()
+  })
+
+  it('does not come back by itself when it is started again, whatever its options', async () => {
+    const engines = await servers.grown(3)
+    const leader = leaderAmong(engines)
+    const [, leaves] = othersThan(leader, engines)
+    const { id } = leaves!
+    await leader.changeMembership({ remove: [id] })
+    await until(() => !leaves!.members().some((member) => member.id === id), 'it knows')
+    await leaves!.stop()
+    const listen = await servers.addressOf(id)
+    const options = { id, dataDir: servers.place.directory(id), listen }
+    for (const join of [undefined, [await servers.addressOf(leader.id)]]) {
+      servers.place.notices.length = 0
+      const again = await servers.place.start({ ...options, ...(join && { join }) })
+      await until(() => servers.isTold(`server ${id} is no member by the log in`), 'it is told')
+      // Longer than it would take to ask, be let in and be promoted.
+      const until2T = performance.now() + 800
+      while (performance.now() < until2T) await leader.client.put('key', 'value')
+      expect(votersOf(leader)).not.toContain(id)
+      await again.stop()
+    }
+    const anew = await servers.join(id, { dataDir: servers.place.directory(id + 10) })
+    await until(() => votersOf(anew).includes(id), 'with an empty directory it is let in')
+  })
+
   it('may be the leader: it sees the change through, and another leads', async () => {
     const engines = await servers.grown(3)
     const leader = leaderAmong(engines)
@@ -143,6 +181,21 @@ describe('a server that moved', () => {
     await until(() => leader.members().find(({ id }) => id === moved.id)?.address === listen, 'the log has it')
     const { revision } = await leader.client.put('key', 'value')
     await until(() => moved.status().lastApplied >= revision, 'it has the write')
+  })
+})
+
+describe('a lone voter that moved', () => {
+  it('writes that down by itself, whoever listens to it', async () => {
+    const one = await servers.first()
+    const two = await servers.join(2, { joinAs: 'readOnly' })
+    await until(() => one.members().length === 2 && isSettled(one), 'server 2 listens')
+    await one.stop()
+    const listen = await freeAddress()
+    const moved = await servers.place.start({ listen })
+    await until(() => moved.members()[0]?.address === listen, 'its log has it')
+    const { revision } = await moved.client.put('key', 'value')
+    expect(revision).toBeGreaterThan(0)
+    await two.stop()
   })
 })
 
@@ -220,6 +273,7 @@ describe('leadership', () => {
     const follower = othersThan(leader, engines)[0]!
     await expect(follower.transferLeadership()).rejects.toMatchObject({ code: 'NOT_LEADER', leaderId: leader.id })
     await expect(leader.transferLeadership(9)).rejects.toEqual(code('REFUSED'))
+    await expect(leader.transferLeadership(NaN)).rejects.toEqual(code('INVALID_ARGUMENT'))
     await leader.transferLeadership(leader.id)
     expect(leader.isLeader).toBe(true)
   })
@@ -271,9 +325,40 @@ describe('a change of the membership', () => {
     )
     await expect(one.changeMembership({ demote: [2] })).rejects.toEqual(code('INVALID_ARGUMENT'))
     await expect(one.changeMembership(Object.assign({ promote: [] }, { removed: [1] }))).rejects.toThrow(
-      /there is no removed/,
+      /have no "removed"; did you mean remove/,
     )
     expect(votersOf(one)).toEqual([1])
+  })
+
+  it('writes nothing that no server could start on', async () => {
+    const one = await servers.first()
+    const learner = { id: 2, address: await freeAddress() }
+    const bad: unknown[] = [null, 0, 'yes'].map((promotable) => ({ ...learner, promotable }))
+    const unknown: unknown = { ...learner, readOnly: true }
+    for (const member of [...bad, unknown]) {
+      const change = { addLearners: [member] } as Parameters<EmbeddedEngine['changeMembership']>[0]
+      await expect(one.changeMembership(change)).rejects.toEqual(code('INVALID_ARGUMENT'))
+    }
+    for (const change of [[], { promote: new Array(1) }, { remove: 'all' }] as unknown[] as Record<string, []>[]) {
+      await expect(one.changeMembership(change)).rejects.toEqual(code('INVALID_ARGUMENT'))
+    }
+    expect(one.members()).toHaveLength(1)
+    await one.stop()
+    await (await servers.first()).client.put('key', 'value')
+  })
+
+  it('is waited for as long as the caller likes', async () => {
+    const one = await servers.first()
+    await servers.join(2, { joinAs: 'readOnly' })
+    await until(() => one.members().length === 2 && isSettled(one), 'server 2 listens')
+    const aborted = AbortSignal.abort('enough')
+    await expect(one.changeMembership({ remove: [2] }, { signal: aborted })).rejects.toEqual(code('ABORTED'))
+    expect(one.members()).toHaveLength(2)
+    const controller = new AbortController()
+    const late = one.changeMembership({ remove: [2] }, { signal: controller.signal })
+    await Promise.resolve()
+    controller.abort()
+    await expect(late).rejects.toEqual(code('ABORTED'))
   })
 
   it('that changes nothing is done at once', async () => {

@@ -20,6 +20,7 @@ interface Asked {
 /** The lookup of a server, what it asks, and the peers that it has found. */
 class Seeker {
   readonly asked: Asked[] = []
+  readonly notices: string[] = []
   peers: readonly Peer[] | undefined
   readonly #machine: Machine
   readonly #lookup: MemberLookup
@@ -35,6 +36,7 @@ class Seeker {
       acquaintances,
       clusterId: () => 'c',
       self,
+      notice: (text) => void this.notices.push(text),
     })
   }
 
@@ -67,6 +69,16 @@ const accepted = (...members: readonly Member[]): JoinAnswer => ({ kind: 'accept
 const lost = (configuration = MEMBERS) => new Seeker(follower({ configuration }))
 
 describe('a server that has heard of no leader', () => {
+  it('tells a person why it is not told who leads, once for each reason', () => {
+    const seeker = lost()
+    for (const reason of ['server 1 is no member any more', 'server 1 is no member any more', 'another']) {
+      seeker.review()
+      seeker.answer({ kind: 'refused', reason })
+    }
+    const said = 'server 1 hears from no leader:'
+    expect(seeker.notices).toEqual([`${said} server 1 is no member any more`, `${said} another`])
+  })
+
   it('asks a member that it knows who the others are by now', () => {
     const seeker = lost()
     seeker.review()

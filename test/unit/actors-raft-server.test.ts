@@ -361,12 +361,16 @@ describe('a server that fails', () => {
     const server = servers.get(1)
     const ready = new Outcome<undefined>()
     const deadline = 60_000
-    server.raft.whenReady({ resolve: () => ready.resolve(undefined), reject: ready.reject, deadline })
+    server.raft.when(() => server.raft.isReady, {
+      resolve: () => ready.resolve(undefined),
+      reject: ready.reject,
+      deadline,
+    })
     server.raft.stop()
     expect(ready.now).toBe('STOPPED')
-    expect(() => server.raft.whenReady({ resolve: () => undefined, reject: () => undefined, deadline })).toThrow(
-      expect.objectContaining({ code: 'STOPPED' }),
-    )
+    expect(() =>
+      server.raft.when(() => server.raft.isReady, { resolve: () => undefined, reject: () => undefined, deadline }),
+    ).toThrow(expect.objectContaining({ code: 'STOPPED' }))
   })
 })
 
