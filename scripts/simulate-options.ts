@@ -76,7 +76,7 @@ export class WrongOption extends Error {}
 /** Throws a WrongOption. */
 export function parseOptions(args: readonly string[]): SimulateOptions {
   const { help = false, ...values } = parsed(args)
-  return {
+  const options = {
     help,
     seed: numberOf(values, 'seed', 0, 0xffff_ffff),
     runs: numberOf(values, 'runs', 1, 1e9),
@@ -88,6 +88,18 @@ export function parseOptions(args: readonly string[]): SimulateOptions {
     cut: cutOf(values),
     samePlan: samePlanOf(values),
   }
+  refuseIdle(values)
+  return options
+}
+
+const OF_ONE_RUN = ['keep', 'until', 'clients', ...COORDINATING_KINDS] as const
+const OF_MANY_RUNS = ['runs', 'minutes', 'from-seed', 'workers'] as const
+
+/** What would be ignored is refused. */
+function refuseIdle(values: Values): void {
+  const isOne = values.seed !== undefined
+  const idle = (isOne ? OF_MANY_RUNS : OF_ONE_RUN).find((name) => values[name] !== undefined)
+  if (idle !== undefined) throw new WrongOption(`--${idle} means nothing ${isOne ? 'with' : 'without'} --seed`)
 }
 
 function parsed(args: readonly string[]): Values & { readonly help?: boolean } {

@@ -140,6 +140,9 @@ export class Soak {
   }
 
   #died(worker: Worker, how: string): void {
-    if (this.#workers.delete(worker)) this.#reject(new WorkerDied(worker, how))
+    if (!this.#workers.delete(worker)) return
+    // A run that broke a law says more than a worker that died after it.
+    if (this.#failed !== undefined) this.#resolve(this.#failed)
+    else this.#reject(new WorkerDied(worker, how))
   }
 }

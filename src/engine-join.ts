@@ -2,16 +2,18 @@ import { realClock } from './actors/clock.js'
 import type { RaftServer } from './actors/raft-server.js'
 import { latestConfiguration } from './machines/context.js'
 import { isLeftOutByLog } from './machines/membership.js'
-import type { Member } from './machines/types.js'
+import type { LogIndex, Member } from './machines/types.js'
 import { ownAddress, type ResolvedOptions } from './options.js'
 import type { Recovered } from './storage/ports.js'
 import type { JoinAnswer, Transport } from './transport/ports.js'
 
 /** How long to wait before asking again (ms). */
 const RETRY_MS = 250
+/** Reasons that are told; after so many another one says nothing new. */
+const TOLD_MAX = 64
 
 /** What the joining of a server needs of it. */
-export type Joinable = Pick<RaftServer<never, never>, 'context' | 'changeMembership' | 'clusterId' | 'introduce'> & {
+export type Joinable = Pick<RaftServer<never, never>, 'context' | 'changeMembership' | 'clusterId' | 'lookup'> & {
   readonly isStopped: boolean
 }
 
@@ -26,7 +28,7 @@ export class Joining {
   readonly #server: Joinable
   readonly #self: Member
   readonly #isFresh: boolean
-  #told = ''
+  readonly #told = new Set<string>()
 
   constructor(
     options: ResolvedOptions,
@@ -45,21 +47,19 @@ export class Joining {
   begin(): void {
     const known = this.#known
     const [first] = this.#addresses
-    if (this.#options.listen === undefined || this.#isKnown || this.#isRemoved()) return
+    if (this.#options.listen === undefined || this.#isKnown) return
     // The peers of a member that moved cannot reach it, so that it hears of no leader: it asks, like one that is new.
     if (first !== undefined) this.#ask(first, 0, 0)
     else if (known !== undefined) this.#move()
   }
 
-  /** One that was removed comes back only where somebody wants it to, as another server: with an empty directory. */
-  #isRemoved(): boolean {
-    const { dataDir, join } = this.#options
-    const { id } = this.#self
-    const isStranger = this.#known === undefined && !this.#isFresh && join === undefined
-    if (!isStranger && !isLeftOutByLog(this.#server.context)) return false
-    const advice = 'To have it back, give it an empty directory and let it join'
-    this.#tell(`server ${id} is no member by the log in ${dataDir}, and does not ask to be one. ${advice}`)
-    return true
+  /**
+   * Only a server that was never a member may enter as a new one: one that is or was keeps to what the leader says, and
+   * comes back, once removed, only with an empty directory. Without `join` nobody wants a directory that is not empty in.
+   */
+  get #isNew(): boolean {
+    const isWanted = this.#isFresh || this.#options.join !== undefined
+    return isWanted && this.#known === undefined && !isLeftOutByLog(this.#server.context)
   }
 
   get #known(): Member | undefined {
@@ -87,23 +87,27 @@ export class Joining {
     if (this.#server.isStopped || this.#isKnown) return
     const { id, address } = this.#self
     const change = { learners: [], promote: [], remove: [], addresses: [{ id, address }], force: false }
-    this.#server.changeMembership(change, {
-      resolve: () => undefined,
-      reject: (error) => {
-        this.#tell(`the cluster does not know yet that server ${id} listens on ${address}: ${error.message}`)
-        realClock.setTimeout(() => this.#move(), RETRY_MS)
-      },
-      deadline: realClock.now() + this.#options.requestTimeoutMs,
-    })
+    const later = (cause: unknown): void => {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      this.#tell(`the cluster does not know yet that server ${id} listens on ${address}: ${why}`)
+      realClock.setTimeout(() => this.#move(), RETRY_MS)
+    }
+    const deadline = realClock.now() + this.#options.requestTimeoutMs
+    try {
+      this.#server.changeMembership(change, { resolve: () => undefined, reject: later, deadline })
+    } catch (refusal) {
+      later(refusal)
+    }
   }
 
   #ask(address: string, at: number, redirects: number): void {
-    if (this.#server.isStopped || this.#isKnown || this.#isRemoved()) return
+    if (this.#server.isStopped || this.#isKnown) return
     // It needs nobody to move: those who hear it are told by the log.
     if (this.#known !== undefined && this.#server.context.leadership !== undefined) return this.#move()
     // What is on disk counts: a server of another cluster brings a log that is not this one's.
     const clusterId = this.#server.clusterId ?? this.#options.clusterId ?? null
-    this.#transport.ask(address, { clusterId, member: this.#self }, (error, answer) => {
+    const request = { clusterId, member: this.#self, ...(!this.#isNew && { isMoving: true }) }
+    this.#transport.ask(address, request, (error, answer) => {
       if (error !== undefined) this.#askLater(at, `${address}: ${error.message}`)
       else this.#answered(address, answer, at, redirects)
     })
@@ -112,15 +116,22 @@ export class Joining {
   #answered(address: string, answer: JoinAnswer, at: number, redirects: number): void {
     if (answer.kind === 'accepted') {
       // From here on the members dial this server, and it accepts them; the log tells the rest.
-      this.#server.introduce(answer.members, answer.asOf)
+      this.#server.lookup.peers.introduce(answer.members, answer.asOf)
       if (answer.clusterId !== null) this.#transport.setClusterId(answer.clusterId)
-    } else if (answer.kind === 'redirect' && redirects < 3) this.#ask(answer.address, at, redirects + 1)
+    } else if (answer.kind === 'refused' && answer.removedBy !== undefined) this.#removed(answer.removedBy)
+    else if (answer.kind === 'redirect' && redirects < 3) this.#ask(answer.address, at, redirects + 1)
     else this.#askLater(at, answer.kind === 'refused' ? `${address}: ${answer.reason}` : `${address}: no leader found`)
+  }
+
+  #removed(index: LogIndex): void {
+    this.#server.lookup.noteRemoved(index)
+    const advice = 'To have it back, give it an empty directory and let it join'
+    this.#tell(`server ${this.#self.id} was removed by entry ${index}, and does not ask to be let in again. ${advice}`)
   }
 
   #askLater(at: number, reason: string): void {
     const { id, address } = this.#self
-    const what = this.#known === undefined ? 'has not joined the cluster yet' : `is not known at ${address} yet`
+    const what = this.#isNew ? 'has not joined the cluster yet' : `is not known at ${address} yet`
     this.#tell(`server ${id} ${what}: ${reason}`)
     const addresses = this.#addresses
     const next = (at + 1) % Math.max(1, addresses.length)
@@ -129,8 +140,8 @@ export class Joining {
 
   /** Once for each reason, however often it is asked. */
   #tell(text: string): void {
-    if (text === this.#told) return
-    this.#told = text
+    if (this.#told.has(text) || this.#told.size >= TOLD_MAX) return
+    this.#told.add(text)
     this.#options.log({ level: 'warn', message: text })
   }
 }

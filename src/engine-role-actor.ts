@@ -36,6 +36,9 @@ export function viewOf(role: Actor<typeof raftMachine>, notice: (text: string) =
   }
 }
 
+/** One for each actor, so that an inspector knows it again. */
+const shownRefs = new WeakMap<object, object>()
+
 function shownTo(event: InspectionEvent): InspectionEvent {
   const shown = { ...event, actorRef: watchable(event.actorRef) }
   return 'sourceRef' in shown && shown.sourceRef !== undefined
@@ -45,7 +48,11 @@ function shownTo(event: InspectionEvent): InspectionEvent {
 
 /** The actor as it is, but that it takes no events: those are the server's alone to send. */
 function watchable<Ref extends object>(ref: Ref): Ref {
-  return Object.create(ref, { send: { value: refuse } }) as Ref
+  const known = shownRefs.get(ref)
+  if (known !== undefined) return known as Ref
+  const shown = Object.create(ref, { send: { value: refuse } }) as Ref
+  shownRefs.set(ref, shown)
+  return shown
 }
 
 function refuse(): never {

@@ -3,7 +3,7 @@ import { realClock, realRandom } from './actors/clock.js'
 import { Health, type HealthReport } from './actors/health.js'
 import type { ChangeRequest } from './actors/pending-changes.js'
 import { RaftServer } from './actors/raft-server.js'
-import { watch } from './client/calls.js'
+import { orRelease, watch } from './client/calls.js'
 import type { ClientApi } from './client/client-api.js'
 import type { ClusterMember, ClusterSource, Membership } from './client/cluster-view.js'
 import { EmbeddedClient } from './client/embedded-client.js'
@@ -178,11 +178,13 @@ export class EmbeddedEngine {
   /**
    * Waits until a leader is known and its no-op is committed here, so that calls will not wait for an election.
    * @param options.timeoutMs - default: `requestTimeoutMs`
-   * @throws ActorumError NO_LEADER or TIMEOUT when the time runs out, ABORTED, STOPPED, INVALID_ARGUMENT
+   * @throws ActorumError NO_LEADER or TIMEOUT when the time runs out, REFUSED (this server was removed), ABORTED, STOPPED,
+   * INVALID_ARGUMENT
    */
   ready(options?: CallOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#assertOpen()
+      this.#server.lookup.assertMember()
       const { signal, timeoutMs } = validateCallOptions(options, callDefaults(this.#options))
       const rejectAborted = (cause: unknown): void =>
         reject(new ActorumError('ABORTED', 'the wait was aborted', { cause }))
@@ -258,7 +260,7 @@ export class EmbeddedEngine {
       }
       const abandon = (reason: unknown): void => this.#server.abandonChange(request, reason)
       const release = signal === undefined ? undefined : watch(signal, abandon)
-      this.#server.changeMembership(validated, request)
+      orRelease(release, () => this.#server.changeMembership(validated, request))
     })
   }
 
@@ -266,7 +268,8 @@ export class EmbeddedEngine {
    * Hands leadership to voter `id`, or to the one that has most of the log (thesis §3.10). Called on the leader. Resolves
    * once this server no longer leads, and with an `id` once that one is known to.
    * @throws ActorumError NOT_LEADER (names the leader), REFUSED (no such voter within reach; leadership is being handed to
-   * another, or another has it), TIMEOUT (nobody took it within two election timeouts), STOPPED, INVALID_ARGUMENT
+   * another, or another has it), TIMEOUT (nobody took it within two election timeouts, and this server leads on), NO_LEADER
+   * (this server no longer leads, and nobody is known to by then), STOPPED, INVALID_ARGUMENT
    */
   transferLeadership(id?: number): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -314,7 +317,7 @@ export class EmbeddedEngine {
   /**
    * Takes a snapshot of what is applied here by now, while writes go on; log entries that it covers go as the options
    * say. It is taken by itself too: snapshotEntries, snapshotLogBytes, snapshotIntervalMs.
-   * @throws ActorumError STOPPED, STORAGE_FAILED
+   * @throws ActorumError BUSY (this server is still being brought up to date), STOPPED, STORAGE_FAILED
    */
   snapshot(): Promise<{ readonly index: number; readonly byteLength: number }> {
     return new Promise((resolve, reject) => {
@@ -330,7 +333,7 @@ export class EmbeddedEngine {
    * Writes a checked copy of what is applied here by now to a file, which appears once it is whole and durable and
    * replaces one of that name, or to a stream. `restoreBackup` makes a new cluster of it.
    * @param target - the file's path, or a stream, which is left open
-   * @throws ActorumError REFUSED (nothing is applied here yet), CORRUPT (this server's own snapshot), STORAGE_FAILED,
+   * @throws ActorumError REFUSED (nothing is applied here yet), BUSY (this server is still being brought up to date), CORRUPT (this server's own snapshot), STORAGE_FAILED,
    * STOPPED, INVALID_ARGUMENT
    */
   backup(target: string | BackupStream): Promise<Backup> {

@@ -2,10 +2,9 @@ import { BehaviorSubject, type Observable } from 'rxjs'
 import type { ActorumError } from '../errors.js'
 import type { RaftContext } from '../machines/context.js'
 import type { Clock } from '../machines/time-and-chance.js'
-import { removedAt } from '../machines/membership.js'
 import type { LogIndex, ServerId } from '../machines/types.js'
 import { isDiskFull } from './full-disk.js'
-import { removedText } from './member-lookup.js'
+import { removedText, type MemberLookup } from './member-lookup.js'
 import { successorOf } from './successor.js'
 import { Symptoms, type Sighting, type SymptomCode } from './symptoms.js'
 
@@ -50,6 +49,7 @@ export interface HealthSubject {
   readonly context: RaftContext
   readonly load: ServerLoad
   readonly isStopped: boolean
+  readonly lookup: Pick<MemberLookup, 'removedAt'>
   transferLeadership(to?: ServerId): void
 }
 
@@ -179,8 +179,8 @@ export class Health {
   }
 
   #lookAtMembership(now: number): void {
-    const { id, context } = this.#ports.server
-    const index = removedAt(context)
+    const { id, lookup } = this.#ports.server
+    const index = lookup.removedAt
     const text = removedText(id, index ?? 0)
     if (index !== undefined && index !== this.#removedAt) this.#ports.notice(text)
     this.#removedAt = index

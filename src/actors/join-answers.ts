@@ -1,4 +1,5 @@
 import { latestConfiguration, placeOfConfiguration, type RaftContext } from '../machines/context.js'
+import { leftOutAt } from '../machines/membership.js'
 import type { MembershipChange } from '../machines/messages.js'
 import type { Member } from '../machines/types.js'
 import type { JoinAnswer, JoinRequest } from '../transport/ports.js'
@@ -29,14 +30,17 @@ export class JoinAnswers {
     this.#ports = ports
   }
 
-  answer({ member, clusterId, isMember = false }: JoinRequest, answer: (answer: JoinAnswer) => void): void {
+  answer(
+    { member, clusterId, isMember = false, isMoving = false }: JoinRequest,
+    answer: (answer: JoinAnswer) => void,
+  ): void {
     if (this.#ports.isStopped()) return answer({ kind: 'refused', reason: 'this server was stopped' })
     const own = this.#ports.clusterId()
     const { leaderId, isSelf } = this.#ports.leader()
     const leader = this.#members.find(({ id }) => id === leaderId)
     if (clusterId !== null && own !== undefined && clusterId !== own) {
       answer({ kind: 'refused', reason: `this is cluster ${own}, not ${clusterId}` })
-    } else if (isSelf) this.#admit(member, isMember, answer)
+    } else if (isSelf) this.#admit(member, { isMember, isMoving }, answer)
     else if (leader !== undefined) answer({ kind: 'redirect', address: leader.address })
     // Without a leader members help one another: perhaps only those who know of each other can elect one.
     else if (isMember && this.#isMember(member)) this.#accept(answer)
@@ -56,28 +60,30 @@ export class JoinAnswers {
     answer({ kind: 'accepted', clusterId: this.#ports.clusterId() ?? null, members: this.#members, asOf })
   }
 
-  #admit(member: Member, isMember: boolean, answer: (answer: JoinAnswer) => void): void {
+  #admit(
+    member: Member,
+    { isMember, isMoving }: { readonly isMember: boolean; readonly isMoving: boolean },
+    answer: (answer: JoinAnswer) => void,
+  ): void {
     const known = this.#members.find(({ id }) => id === member.id)
     if (known?.storeId !== undefined && known.storeId !== member.storeId) {
       const reason = `server ${member.id} is a member with another data directory: it was wiped or replaced; remove it first, or give the new one another id`
       answer({ kind: 'refused', reason })
-      return
-    }
-    const accept = (): void => this.#accept(answer)
-    if (known?.address === member.address || (known !== undefined && isMember)) {
-      accept()
-      return
-    }
-    if (isMember) {
-      answer({ kind: 'refused', reason: `server ${member.id} is no member any more` })
-      return
-    }
+    } else if (known === undefined && (isMember || isMoving)) {
+      const removedBy = leftOutAt(this.#ports.context(), member.id)
+      const reason = `server ${member.id} is no member any more`
+      answer({ kind: 'refused', reason, ...(removedBy !== undefined && { removedBy }) })
+    } else if (known !== undefined && (isMember || known.address === member.address)) this.#accept(answer)
+    else this.#change(member, known !== undefined, answer)
+  }
+
+  #change(member: Member, isKnown: boolean, answer: (answer: JoinAnswer) => void): void {
     const { id, address } = member
-    const change = known === undefined ? { learners: [member] } : { addresses: [{ id, address }] }
+    const change = isKnown ? { addresses: [{ id, address }] } : { learners: [member] }
     this.#ports.changeMembership(
       { ...NO_CHANGE, ...change },
       {
-        resolve: accept,
+        resolve: () => this.#accept(answer),
         reject: (error) => answer({ kind: 'refused', reason: error.message }),
         deadline: this.#ports.now() + JOIN_TIMEOUT_MS,
       },

@@ -1,5 +1,5 @@
 import { ActorumError } from '../errors.js'
-import type { RaftContext } from '../machines/context.js'
+import { latestConfiguration, type RaftContext } from '../machines/context.js'
 import { removedAt } from '../machines/membership.js'
 import type { LogIndex, Member, ServerId } from '../machines/types.js'
 import type { Clock } from '../machines/time-and-chance.js'
@@ -21,6 +21,8 @@ export interface MemberLookupPorts {
 const REDIRECTS_MAX = 3
 /** As many as a cluster has voters, and then some. */
 const STRANGERS_MAX = 16
+/** Reasons that are told; after so many another one says nothing new. */
+const TOLD_MAX = 64
 
 /**
  * A server that missed a change of the membership refuses its new peers as strangers, and if one of them leads, it would
@@ -36,7 +38,8 @@ export class MemberLookup {
   #next = 0
   /** Where those listen who were refused, newest last. */
   #strangers: readonly string[] = []
-  #told = ''
+  readonly #told = new Set<string>()
+  #removedBy: LogIndex = 0
 
   constructor(ports: MemberLookupPorts) {
     this.peers = new KnownPeers(ports.transport, ports.context)
@@ -67,9 +70,21 @@ export class MemberLookup {
     this.#strangers = [...this.#strangers.filter((other) => other !== address), address].slice(-STRANGERS_MAX)
   }
 
+  /** Which entry removed this server, as far as it knows; undefined for a member, and for one that has yet to join. */
+  get removedAt(): LogIndex | undefined {
+    const context = this.#ports.context()
+    const isStill = this.#removedBy > 0 && this.#removedBy >= latestConfiguration(context).index
+    return isStill ? this.#removedBy : removedAt(context)
+  }
+
+  /** A leader said so. */
+  noteRemoved(index: LogIndex): void {
+    this.#removedBy = Math.max(this.#removedBy, index)
+  }
+
   /** Throws REFUSED on a server that was removed: whom it takes for the leader sends it nothing any more. */
   assertMember(): void {
-    const index = removedAt(this.#ports.context())
+    const index = this.removedAt
     if (index !== undefined) throw new ActorumError('REFUSED', removedText(this.#ports.self.id, index))
   }
 
@@ -97,7 +112,10 @@ export class MemberLookup {
 
   #answered(answer: JoinAnswer, redirects: number): void {
     if (answer.kind === 'redirect' && redirects < REDIRECTS_MAX) this.#ask(answer.address, redirects + 1)
-    if (answer.kind === 'refused') this.#tell(answer.reason)
+    if (answer.kind === 'refused') {
+      this.#tell(answer.reason)
+      this.noteRemoved(answer.removedBy ?? 0)
+    }
     if (answer.kind !== 'accepted') return
     const known = new Map((this.peers.members ?? []).map((member) => [member.id, member]))
     const members = answer.members.map((member) => withKnownStore(member, known.get(member.id)))
@@ -106,8 +124,8 @@ export class MemberLookup {
 
   /** Once for each reason, however often it is heard. */
   #tell(reason: string): void {
-    if (reason === this.#told) return
-    this.#told = reason
+    if (this.#told.has(reason) || this.#told.size >= TOLD_MAX) return
+    this.#told.add(reason)
     this.#ports.notice(`server ${this.#ports.self.id} hears from no leader: ${reason}`)
   }
 }

@@ -10,7 +10,7 @@ import { termAt } from '../machines/log.js'
 import type { swiftRaftMachine } from '../machines/shortcuts.js'
 import { step } from '../machines/step.js'
 import type { MembershipChange } from '../machines/messages.js'
-import type { EntryPlace, LogIndex, Member, ServerId } from '../machines/types.js'
+import type { LogIndex, ServerId } from '../machines/types.js'
 import type { Callback, StoredSnapshot } from '../storage/ports.js'
 import { refuse } from '../storage/record-disk.js'
 import type { TransportHandler } from '../transport/ports.js'
@@ -58,9 +58,10 @@ export class RaftServer<Command, Result> {
   readonly #joins: JoinAnswers
   readonly #expiries: Expiries<Command>
   readonly #snapshots: SnapshotUpkeep
-  readonly #lookup: MemberLookup
   readonly #waiters = new Waiters()
   readonly #versions = new MemberVersions()
+  /** Who the members are, whatever the log knows of them yet. */
+  readonly lookup: MemberLookup
   /** For the transport. */
   readonly transportHandler: TransportHandler
   #effects: Effect[] = []
@@ -90,7 +91,7 @@ export class RaftServer<Command, Result> {
     const self = { id: options.id, address: options.address, storeId: recovered.storeId }
     const context = (): RaftContext => this.context
     const notice = (text: string): void => handler.notice(text)
-    this.#lookup = new MemberLookup({ transport, context, acquaintances, clusterId, self, notice })
+    this.lookup = new MemberLookup({ transport, context, acquaintances, clusterId, self, notice })
     this.#joins = new JoinAnswers({
       context,
       clusterId,
@@ -153,7 +154,7 @@ export class RaftServer<Command, Result> {
       context: () => this.context,
       peerDown: (peer) => this.#snapshots.stopStream(peer),
       joinAsked: (request, answer) => this.#joins.answer(request, answer),
-      strangerAt: (address) => this.#lookup.strangerAt(address),
+      strangerAt: (address) => this.lookup.strangerAt(address),
       notice: (text) => this.#handler.notice(text),
     })
   }
@@ -202,7 +203,7 @@ export class RaftServer<Command, Result> {
       this.role.start()
       this.#runEffects()
       this.#notePeers()
-      this.#lookup.begin(this.#timers, this.#ports.clock)
+      this.lookup.begin(this.#timers, this.#ports.clock)
       this.#runner.flush()
     } catch (error) {
       this.#fail(error)
@@ -314,11 +315,6 @@ export class RaftServer<Command, Result> {
     this.#loop.requests.next({ type: 'event', event: { type: 'transferLeadership', to } })
   }
 
-  /** Members that this server's log may not name yet, as of the configuration in that entry. */
-  introduce(members: readonly Member[], asOf: EntryPlace | undefined): void {
-    this.#lookup.peers.introduce(members, asOf)
-  }
-
   /** Asks the leader for another membership. Throws STOPPED and the like. */
   changeMembership(change: MembershipChange, request: ChangeRequest): void {
     this.#assertMember()
@@ -342,7 +338,7 @@ export class RaftServer<Command, Result> {
 
   #assertMember(): void {
     this.#assertRunning()
-    this.#lookup.assertMember()
+    this.lookup.assertMember()
   }
 
   /** Throws what stopped this server, or STOPPED. */
@@ -399,8 +395,8 @@ export class RaftServer<Command, Result> {
 
   readonly #turn = (inputs: readonly LoopInput[]): void => {
     const instant = this.#instant()
-    // One of them may stop the server.
     for (const input of inputs) if (!this.isStopped) this.#handle(input, instant)
+    if (this.isStopped) return
     this.#applier.advance(this.context.durable.index)
     this.#noteLeader()
     this.#notePeers()
@@ -472,7 +468,7 @@ export class RaftServer<Command, Result> {
   }
 
   #notePeers(): void {
-    if (this.#lookup.peers.review()) this.#handler.membershipChanged?.()
+    if (this.lookup.peers.review()) this.#handler.membershipChanged?.()
   }
 
   #drainRequests({ now, wallTime }: Instant): void {

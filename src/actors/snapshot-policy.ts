@@ -62,7 +62,7 @@ export class SnapshotPolicy {
   readonly #options: SnapshotPolicyOptions
   /** The end of the one that is being taken. */
   #taking: LogIndex | undefined
-  readonly #whenTaken: ((error: Error | undefined) => void)[] = []
+  readonly #whenTaken: (() => void)[] = []
   #bytesBefore = 0
   #takenAt: number
   /** The log goes on from before what snapshots allow, since a peer may need it. */
@@ -110,15 +110,17 @@ export class SnapshotPolicy {
     }
     const newest = this.#ports.snapshots.stored[0]
     if (newest?.id.index === end.index) return callback(undefined, newest)
-    if (this.#taking === undefined) {
-      this.#taking = end.index
-      this.#bytesBefore = appliedBytes
-      this.#takenAt = now
-      this.#mark(end.index, appliedBytes)
-    }
+    // Whoever shares the one under way has no part in it.
+    if (this.#taking !== undefined) return this.#ports.take(callback)
+    this.#taking = end.index
+    this.#bytesBefore = appliedBytes
+    this.#takenAt = now
+    this.#mark(end.index, appliedBytes)
     this.#ports.take((error, stored) => {
-      this.#taken(error, appliedBytes)
+      this.#taking = undefined
+      if (error === undefined) this.#compact(appliedBytes)
       callback(error, stored)
+      for (const again of this.#whenTaken.splice(0)) again()
     })
   }
 
@@ -128,15 +130,8 @@ export class SnapshotPolicy {
   }
 
   /** Calls back once the snapshot under way is taken, or has failed. */
-  whenTaken(callback: (error: Error | undefined) => void): void {
+  whenTaken(callback: () => void): void {
     this.#whenTaken.push(callback)
-  }
-
-  #taken(error: Error | undefined, appliedBytes: number): void {
-    if (this.#taking === undefined) return
-    this.#taking = undefined
-    if (error === undefined) this.#compact(appliedBytes)
-    for (const callback of this.#whenTaken.splice(0)) callback(error)
   }
 
   #mark(index: LogIndex, bytes: number): void {
@@ -148,11 +143,13 @@ export class SnapshotPolicy {
     if (newest === undefined || previous === undefined) return
     const covered = Math.min(newest.id.index - this.#options.logEntriesKept, previous.id.index)
     const bytesMax = Math.max(this.#options.snapshotLogBytes, GROWTH * newest.id.byteLength)
-    const needed = this.#ports.peersAt().filter((index) => {
-      return index < covered && appliedBytes - this.#bytesAt(index) <= bytesMax
-    })
-    const target = Math.min(covered, ...needed)
+    const needed = this.#ports
+      .peersAt()
+      .map((index) => this.#markAt(index))
+      .filter((mark) => mark.index < covered && appliedBytes - mark.bytes <= bytesMax)
+      .map(({ index }) => index)
     this.#isHeldBack = needed.length > 0
+    const target = Math.min(covered, ...needed)
     if (target <= this.#compactedTo) return
     this.#compactedTo = target
     this.#ports.log.read(target, 1, (error, runs) => {
@@ -161,9 +158,12 @@ export class SnapshotPolicy {
     })
   }
 
-  /** How many bytes had been applied at `index`, or somewhat before. */
-  #bytesAt(index: LogIndex): number {
-    return this.#marks.findLast((mark) => mark.index <= index)?.bytes ?? -Infinity
+  /**
+   * The last mark at or before `index`. What peers need is counted in these steps, so that the log of a leader that is held
+   * back goes on once for each snapshot, and not with each answer of a peer.
+   */
+  #markAt(index: LogIndex): Mark {
+    return this.#marks.findLast((mark) => mark.index <= index) ?? { index: 0, bytes: -Infinity }
   }
 
   #compactTo(run: EntryRun | undefined, indexMax: LogIndex): void {

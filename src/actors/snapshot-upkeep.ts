@@ -9,6 +9,7 @@ import type { Callback, LogStore, SnapshotStore, StoredSnapshot } from '../stora
 import { refuse } from '../storage/record-disk.js'
 import type { Transport } from '../transport/ports.js'
 import type { AppliedEnd } from './apply-actor.js'
+import { toActorumError } from './failure.js'
 import { SnapshotActor, type SnapshotActorOptions, type SnapshotActorPorts } from './snapshot-actor.js'
 import { SnapshotPolicy, type SnapshotPolicyOptions } from './snapshot-policy.js'
 
@@ -82,6 +83,7 @@ export class SnapshotUpkeep {
 
   /** After a turn of the loop. */
   review(now: number): void {
+    if (this.#isStopped) return
     this.#policy.review(this.#applied, now)
   }
 
@@ -93,10 +95,7 @@ export class SnapshotUpkeep {
       this.#policy.take(this.#applied, this.#ports.clock.now(), callback)
       return
     }
-    this.#policy.whenTaken((error) => {
-      if (error === undefined) this.take(callback)
-      else refuse(callback, error)
-    })
+    this.#policy.whenTaken(() => this.take(callback))
   }
 
   readonly #peersAt = (): readonly LogIndex[] => {
@@ -192,7 +191,12 @@ export class SnapshotUpkeep {
     this.#restoreNext = undefined
     const { index, term, checksum, clusterTime } = stored.boundary
     this.#ports.applier.restored({ index, term, checksum, clusterTime })
-    this.#ports.restored(stored)
+    try {
+      this.#ports.restored(stored)
+    } catch (error) {
+      // It comes from the store's callback, where nobody else would catch it.
+      this.#ports.fail(toActorumError(error))
+    }
   }
 
   stopStream(peer: number): void {

@@ -180,11 +180,12 @@ function after<Value>(release: () => void, answer: (value: Value) => void): (val
   }
 }
 
-function orRelease(release: () => void, act: () => void): void {
+/** Lets go of the signal also when the call is refused at once. */
+export function orRelease(release: (() => void) | undefined, act: () => void): void {
   try {
     act()
   } catch (error) {
-    release()
+    release?.()
     throw error
   }
 }

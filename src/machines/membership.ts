@@ -107,8 +107,8 @@ export function sameIds(one: readonly ServerId[], other: readonly ServerId[]): b
   return one.length === other.length && one.every((id) => other.includes(id))
 }
 
-export function isMember({ learners, ...configuration }: Configuration, id: ServerId): boolean {
-  return isVoter({ learners, ...configuration }, id) || learners.includes(id)
+export function isMember(configuration: Configuration, id: ServerId): boolean {
+  return isVoter(configuration, id) || configuration.learners.includes(id)
 }
 
 /**

@@ -29,7 +29,10 @@ function readEntryPlace(said: unknown): EntryPlace | undefined {
 }
 
 /** The words in which a server that speaks `versions` asks, or undefined when none of them knows of joining. */
-export function joinOf({ clusterId, member, isMember }: JoinRequest, versions: ProtocolVersions): Join | undefined {
+export function joinOf(
+  { clusterId, member, isMember, isMoving }: JoinRequest,
+  versions: ProtocolVersions,
+): Join | undefined {
   const { id, address, storeId, promotable } = member
   if (versions.max < JOIN_VERSION) return undefined
   return {
@@ -38,6 +41,7 @@ export function joinOf({ clusterId, member, isMember }: JoinRequest, versions: P
     versionMax: versions.max,
     clusterId,
     ...(isMember === true && { isMember }),
+    ...(isMoving === true && { isMoving }),
     member: { id, address, ...(storeId !== undefined && { storeId }), ...(promotable !== undefined && { promotable }) },
   }
 }
@@ -63,17 +67,27 @@ export function readJoin(said: Record<string, unknown>): Join | Malformed {
   if (clusterId !== null && !isName(clusterId)) return { malformed: 'a wish to join has no cluster id' }
   const member = readMember(said.member)
   if (member === undefined) return { malformed: 'a wish to join does not say who would be the member' }
-  return { kind: 'join', versionMin, versionMax, clusterId, member, ...(said.isMember === true && { isMember: true }) }
+  return { kind: 'join', versionMin, versionMax, ...wishOf({ clusterId, member }, said) }
 }
 
 /** What was asked, without the words around it. */
-export function requestOf({ clusterId, member, isMember }: Join): JoinRequest {
-  return { clusterId, member, ...(isMember === true && { isMember }) }
+export function requestOf({ clusterId, member, ...said }: Join): JoinRequest {
+  return wishOf({ clusterId, member }, said)
+}
+
+function wishOf(
+  asker: Pick<JoinRequest, 'clusterId' | 'member'>,
+  { isMember, isMoving }: { readonly isMember?: unknown; readonly isMoving?: unknown },
+): JoinRequest {
+  return { ...asker, ...(isMember === true && { isMember }), ...(isMoving === true && { isMoving }) }
 }
 
 export function encodeJoinAnswer(answer: JoinAnswer, version: number): string {
   // What a hello would be refused with, so that a server of any version understands it.
-  if (answer.kind === 'refused') return JSON.stringify({ kind: 'refusal', reason: printable(answer.reason) })
+  if (answer.kind === 'refused') {
+    const { reason, removedBy } = answer
+    return JSON.stringify({ kind: 'refusal', reason: printable(reason), removedBy })
+  }
   return JSON.stringify({ version, ...answer })
 }
 
@@ -82,7 +96,10 @@ export function decodeJoinAnswer(text: string, versions: ProtocolVersions): Join
   const said = parseObject(text)
   if (said === undefined) return { malformed: 'its answer is not a JSON object' }
   const { kind, version, reason, address, clusterId } = said
-  if (kind === 'refusal' && typeof reason === 'string') return { kind: 'refused', reason: printable(reason) }
+  if (kind === 'refusal' && typeof reason === 'string') {
+    const { removedBy } = said
+    return { kind: 'refused', reason: printable(reason), ...(isCount(removedBy) && { removedBy }) }
+  }
   if (!isUint32(version) || version < JOIN_VERSION || version > versions.max) {
     return { malformed: `its answer is in protocol version ${printable(String(version))}, not spoken here` }
   }

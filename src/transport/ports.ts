@@ -1,5 +1,5 @@
 import type { Message } from '../machines/messages.js'
-import type { EntryPlace, Member, ServerId } from '../machines/types.js'
+import type { EntryPlace, LogIndex, Member, ServerId } from '../machines/types.js'
 
 /**
  * Carries messages between servers, perhaps losing, delaying, duplicating or reordering them: Raft resends. It never
@@ -55,6 +55,8 @@ export interface JoinRequest {
   readonly member: Member
   /** It is one, and asks only who the others are by now: it is not made a member if it is none any more. */
   readonly isMember?: boolean
+  /** It has been one, perhaps elsewhere: if it still is, it is at that address from now on; nobody new enters so. */
+  readonly isMoving?: boolean
 }
 
 export type JoinAnswer =
@@ -70,7 +72,8 @@ export type JoinAnswer =
     }
   /** Ask there. */
   | { readonly kind: 'redirect'; readonly address: string }
-  | { readonly kind: 'refused'; readonly reason: string }
+  /** `removedBy`: the committed entry that left it out. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly removedBy?: LogIndex }
 
 /** Called exactly once, perhaps before `ask` returns. */
 export type JoinCallback = (

@@ -348,6 +348,7 @@ describe('what people hand to an engine', () => {
     await engine.client.put('hello', 'world')
     expect(() => refs[0]!.send({ type: 'storageFailed', reason: 'none' })).toThrow(/to look at/)
     expect(refs[0]!.id).toBe('raft-1')
+    expect(new Set(refs).size).toBe(1)
     const { members } = engine.status()
     ;(members as unknown[]).length = 0
     expect(engine.status().members).toHaveLength(1)

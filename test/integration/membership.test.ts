@@ -129,15 +129,30 @@ describe('a server that is removed', () => {
     for (const join of [undefined, [await servers.addressOf(leader.id)]]) {
       servers.place.notices.length = 0
       const again = await servers.place.start({ ...options, ...(join && { join }) })
-      await until(() => servers.isTold(`server ${id} is no member by the log in`), 'it is told')
-      // Longer than it would take to ask, be let in and be promoted.
-      const until2T = performance.now() + 800
-      while (performance.now() < until2T) await leader.client.put('key', 'value')
+      await until(() => servers.isTold(`server ${id} was removed by entry`), 'it is told')
+      await until(() => again.health().reasons.some(({ code }) => code === 'REMOVED'), 'its health says so')
+      await expect(again.ready()).rejects.toEqual(code('REFUSED'))
       expect(votersOf(leader)).not.toContain(id)
       await again.stop()
     }
     const anew = await servers.join(id, { dataDir: servers.place.directory(id + 10) })
     await until(() => votersOf(anew).includes(id), 'with an empty directory it is let in')
+  })
+
+  it('is told though it was down, also where it listens elsewhere now', async () => {
+    const engines = await servers.grown(3)
+    const leader = leaderAmong(engines)
+    const [, leaves] = othersThan(leader, engines)
+    const { id } = leaves!
+    await leaves!.stop()
+    await leader.changeMembership({ remove: [id] })
+    for (const listen of [await servers.addressOf(id), await freeAddress()]) {
+      const again = await servers.place.start({ id, dataDir: servers.place.directory(id), listen })
+      await until(() => again.health().reasons.some(({ code }) => code === 'REMOVED'), 'its health says so')
+      await expect(again.client.put('key', 'value')).rejects.toEqual(code('REFUSED'))
+      expect(leader.members().map((member) => member.id)).not.toContain(id)
+      await again.stop()
+    }
   })
 
   it('may be the leader: it sees the change through, and another leads', async () => {

@@ -51,6 +51,15 @@ class Asked {
 const refused = (reason: string): JoinAnswer => ({ kind: 'refused', reason })
 
 describe('a leader that is asked to let a server in', () => {
+  it('lets nobody in who was a member and is none: only its new address is asked for', () => {
+    const asked = new Asked(ITSELF)
+    const reason = 'server 4 is no member any more'
+    expect(asked.by(memberOf(4), { isMoving: true })).toEqual([refused(reason)])
+    expect(asked.changes).toEqual([])
+    asked.by(memberOf(3, { address: 'elsewhere:3' }), { isMoving: true })
+    expect(asked.changes[0]?.change).toEqual({ ...NO_CHANGE, addresses: [{ id: 3, address: 'elsewhere:3' }] })
+  })
+
   it('makes it a learner, and answers once that is committed', () => {
     const asked = new Asked(ITSELF)
     const newcomer = memberOf(4, { storeId: 'd', promotable: true })

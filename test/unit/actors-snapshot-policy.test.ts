@@ -156,9 +156,13 @@ describe('the snapshot policy', () => {
     takeAt(10, 100)
     takeAt(20, 200)
     takeAt(30, 300)
-    // Of what it has only entries up to 10 are sure to lie before it.
-    expect(compacted).toEqual([10, 12])
-    takeAt(40, 600)
+    // In steps from one snapshot to the next, however often it is looked at.
+    for (peersAt[0] = 13; peersAt[0] < 19; peersAt[0]++) self.review(applied(30, 300), 0)
+    expect(compacted).toEqual([10])
+    peersAt[0] = 21
+    self.review(applied(30, 300), 0)
+    expect(compacted).toEqual([10, 20])
+    takeAt(40, 700)
     expect(compacted.at(-1)).toBe(30)
   })
 
@@ -167,12 +171,17 @@ describe('the snapshot policy', () => {
     const told: unknown[] = []
     self.take(applied(10), 0, () => told.push('at 10'))
     expect(self.taking).toBe(10)
-    self.whenTaken((error) => told.push(error))
+    self.take(applied(10), 0, () => told.push('at 10 too'))
+    self.whenTaken(() => self.take(applied(12), 0, () => told.push('at 12')))
+    const shared = taken.splice(1)
     complete(stored(10))
-    expect(told).toEqual([undefined, 'at 10'])
+    expect(self.taking).toBe(12)
+    // Whoever had a share in the first ends nothing of the second.
+    shared[0]?.(undefined, stored(10))
+    expect(self.taking).toBe(12)
+    complete(stored(12))
+    expect(told).toEqual(['at 10', 'at 10 too', 'at 12'])
     expect(self.taking).toBeUndefined()
-    self.take(applied(12), 0, () => told.push('at 12'))
-    expect(taken).toHaveLength(1)
   })
 
   it('lets the server stop when a snapshot cannot be taken', () => {

@@ -28,7 +28,7 @@ describe('the options of npm run simulate', () => {
   it('cut a run down to what a shrunk one has left', () => {
     const { seed, cut } = parseOptions(['--seed', '3', '--keep', '0,3, 4', '--until', '9.5', '--bankers', '0'])
     expect([seed, cut]).toEqual([3, { keep: [0, 3, 4], untilMs: 9.5, coordinating: { bankers: 0 } }])
-    expect(parseOptions(['--keep', '']).cut.keep).toEqual([])
+    expect(parseOptions(['--seed', '3', '--keep', '']).cut.keep).toEqual([])
     expect(parseOptions([]).cut.keep).toBe(undefined)
   })
 
@@ -36,6 +36,8 @@ describe('the options of npm run simulate', () => {
     ['--keep x', '--keep names x; it must be positions of faults'],
     ['--keep 1,-2', '--keep names -2; it must be positions of faults'],
     ['--keep 1.5', '--keep names 1.5; it must be positions of faults'],
+    ['--clients 2', '--clients means nothing without --seed'],
+    ['--seed 3 --minutes 2', '--minutes means nothing with --seed'],
     ['--seed -1', '--seed is -1; it must be an integer from 0 to 4294967295'],
     ['--seed 4294967296', '--seed is 4294967296; it must be an integer from 0 to 4294967295'],
     ['--minutes -.5', '--minutes is -.5; it must be a number from 0.01'],

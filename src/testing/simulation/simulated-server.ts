@@ -235,7 +235,7 @@ export class SimulatedServer<Command, Result> {
     this.#running = { clock, server, calls, stateMachine, transport }
     const durableIndex = this.#durableIndex
     observer.started(id, server.context, this.#runsAbove(recovered.boundary.index), durableIndex)
-    if (members === undefined) server.introduce(acquaintances, undefined)
+    if (members === undefined) server.lookup.peers.introduce(acquaintances, undefined)
     else transport.setPeers(members.filter((member) => member.id !== id))
     const { clusterId, storeId } = recovered
     const identity = { id, clusterId, storeId, nonce, address: addressOf(id) }
