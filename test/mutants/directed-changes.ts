@@ -14,12 +14,14 @@ export const CHANGES_DIRECTED = {
   'a learner stays behind': learnerStaysBehind,
   'a lone voter gets company': loneVoterGetsCompany,
   'a machine crashes once it has taken others in': crashesAfterTakingIn,
+  'the last two do not know each other': lastTwoAreStrangers,
   'a server comes anew behind a cut': comesAnewBehindCut,
   'a newcomer learns of the past': newcomerLearnsOfPast,
   'the newest snapshot is damaged': newestSnapshotDamaged,
   'a server dies while it takes a snapshot': diesTakingSnapshot,
   'a machine crashes once it has the snapshot that it was sent': crashesAfterInstalling,
   'pieces of a snapshot come twice': piecesComeTwice,
+  'a state that is being replaced is read': readWhileRestoring,
   'a snapshot ends within the log': snapshotWithinLog,
 } as const
 
@@ -165,6 +167,22 @@ function crashesAfterTakingIn(): void {
   story.heals()
 }
 
+/** Server 3 has missed that server 4 votes in the place of server 2, and then server 1 is gone for good. */
+function lastTwoAreStrangers(): void {
+  const story = beginWithSpares(1)
+  story.isolate(3)
+  story.done(story.change(1, { add: [4] }))
+  story.until('server 4 has caught up', () => story.progress(1, 4).matchIndex === story.end(1))
+  const change = { promote: [4], remove: [2] }
+  story.until('server 4 has answered', () => story.progress(1, 4).confirmedRound > 0)
+  story.done(story.change(1, change))
+  story.until('server 4 has all', () => story.context(4).commitIndex === story.end(1))
+  story.server(1).kill()
+  story.server(2).kill()
+  story.mendAll()
+  story.heals([1])
+}
+
 /** Server 3 is left out and comes with other disks, and server 1 has not noticed yet that nobody is behind its connection. */
 function comesAnewBehindCut(): void {
   const story = beginWithSpares(1)
@@ -251,6 +269,27 @@ function piecesComeTwice(): void {
   story.cluster.advanceUntil(() => story.context(3).commitIndex === story.end(1), 10 * T)
   const damage = story.notices.find((text) => text.includes('refused'))
   if (damage !== undefined) throw new Violation('no damage is found where there is none', damage)
+  story.heals()
+}
+
+/** Server 3 reads, a little at a time, the snapshot by which its state is replaced. */
+function readWhileRestoring(): void {
+  const story = begin({ snapshotting: SMALL_PIECES })
+  story.done(story.put(1, 'x', 'from the first'))
+  story.until('server 3 has it', () => story.stored(3, 'x') !== undefined)
+  story.isolate(3)
+  story.done(story.put(1, 'y', 'in the snapshot'))
+  story.compact(1)
+  story.server(3).snapshotDisk.latencyMs = () => 1
+  story.mendAll()
+  const isThere = (): boolean => story.stored(3, 'between') !== undefined
+  for (const end = story.now + 20 * T; !isThere() && story.now < end; story.advance(0.5)) {
+    if (story.stored(3, 'x') !== undefined) continue
+    throw new Violation(
+      'an eventual read sees a prefix, and never an older one',
+      'server 3 has lost what it had applied',
+    )
+  }
   story.heals()
 }
 

@@ -130,9 +130,9 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     const keyspace = new Keyspace(this.#limits, this.#watchers)
     this.#replace({ keyspace, sessions: new Sessions(), revision: this.revision })
 `,
-    hunt: 'snapshots',
-    runsMax: 60,
-    laws: ['clients see', 'a linearizable read sees', 'an eventual read sees', STATE],
+    hunt: 'a state that is being replaced is read',
+    runsMax: 1,
+    laws: ['an eventual read sees'],
   },
   {
     name: 'leaves the results of sessions out of its snapshots',

@@ -31,7 +31,8 @@ export const LOOP_MUTANTS: readonly Mutant[] = [
     replace: 'if (end === undefined) return undefined',
     hunt: 'busy processes',
     runsMax: 60,
-    laws: [INVARIANT],
+    // A call may hear of it before the judge of servers does.
+    laws: [INVARIANT, 'a call fails only for a reason'],
   },
   {
     name: 'applies a run although those before it are missing',
