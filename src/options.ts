@@ -97,7 +97,8 @@ export interface EngineOptions {
   /** Bytes of those. 1 KiB to 1 GiB, default 8 MiB. */
   readonly inflightBytesMax?: number | undefined
   /**
-   * Bytes of entries a leader takes in from other servers' clients beyond the committed ones; more are BUSY. 1 KiB to 4 GiB − 1, default 64 MiB.
+   * Bytes of entries a leader takes in from other servers' clients beyond the committed ones; more are BUSY. 1 KiB to
+   * 4 GiB − 1, default 64 MiB.
    */
   readonly uncommittedBytesMax?: number | undefined
   /** Entries kept in memory for followers that are a little behind. 0 to 4 GiB − 1, default 16 MiB. */

@@ -181,7 +181,7 @@ export class Health {
   #lookAtMembership(now: number): void {
     const { id, lookup } = this.#ports.server
     const index = lookup.removedAt
-    const text = removedText(id, index ?? 0)
+    const text = index === undefined ? '' : removedText(id, index)
     if (index !== undefined && index !== this.#removedAt) this.#ports.notice(text)
     this.#removedAt = index
     this.#see('REMOVED', index !== undefined, text, now)

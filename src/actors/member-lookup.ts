@@ -1,6 +1,6 @@
 import { ActorumError } from '../errors.js'
 import { latestConfiguration, type RaftContext } from '../machines/context.js'
-import { removedAt } from '../machines/membership.js'
+import { removedAt, wasNamed } from '../machines/membership.js'
 import type { LogIndex, Member, ServerId } from '../machines/types.js'
 import type { Clock } from '../machines/time-and-chance.js'
 import type { JoinAnswer, Transport } from '../transport/ports.js'
@@ -112,14 +112,18 @@ export class MemberLookup {
 
   #answered(answer: JoinAnswer, redirects: number): void {
     if (answer.kind === 'redirect' && redirects < REDIRECTS_MAX) this.#ask(answer.address, redirects + 1)
-    if (answer.kind === 'refused') {
-      this.#tell(answer.reason)
-      this.noteRemoved(answer.removedBy ?? 0)
-    }
+    if (answer.kind === 'refused') this.#refused(answer)
     if (answer.kind !== 'accepted') return
     const known = new Map((this.peers.members ?? []).map((member) => [member.id, member]))
     const members = answer.members.map((member) => withKnownStore(member, known.get(member.id)))
     this.peers.introduce(members, answer.asOf)
+  }
+
+  /** Whoever has yet to be let in is no member either, and was never removed. */
+  #refused({ reason, removedBy = 0 }: Extract<JoinAnswer, { readonly kind: 'refused' }>): void {
+    if (!wasNamed(this.#ports.context())) return
+    this.#tell(reason)
+    this.noteRemoved(removedBy)
   }
 
   /** Once for each reason, however often it is heard. */

@@ -259,7 +259,10 @@ export class RaftServer<Command, Result> {
     return this.#stopped === undefined && leaderId !== undefined && termAt(log, commitIndex) === hardState.term
   }
 
-  /** Proposes a command. Throws BUSY, REFUSED (a command too new, or no member) or STOPPED, in which case the request is never called. */
+  /**
+   * Proposes a command. Throws BUSY, REFUSED (the command is too new for a member, or this server is none) or STOPPED, in
+   * which case the request is never called.
+   */
   propose(command: Command, request: ProposalRequest<Result>): void {
     this.#assertMember()
     this.#versions.assertKnown(this.#ports.stateMachine.commands.versionOf?.(command), this.context)

@@ -136,8 +136,11 @@ export function removedAt(context: RaftContext): LogIndex | undefined {
 
 /** Whether the log named this server, by its data directory, and its latest configuration does not. */
 export function isLeftOutByLog(context: RaftContext): boolean {
-  const { id, identity, configurations } = context
-  if (isMember(latestConfiguration(context).configuration, id)) return false
+  return !isMember(latestConfiguration(context).configuration, context.id) && wasNamed(context)
+}
+
+/** Whether the log names or named this server, by its data directory: another one may have been under its id before. */
+export function wasNamed({ id, identity, configurations }: RaftContext): boolean {
   return configurations.some(({ configuration: { members = [] } }) =>
     members.some((member) => member.id === id && member.storeId === identity.storeId),
   )

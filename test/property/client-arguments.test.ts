@@ -158,7 +158,7 @@ const call: fc.Arbitrary<Call> = fc.record({
   junk: fc.tuple(value, value, options),
 })
 
-describe('whatever a client is given', () => {
+describe('whatever it is given, a client', () => {
   let place: EnginePlace
   let engine: EmbeddedEngine
   let clients: Readonly<Record<Call['through'], ClientApi>>
@@ -174,7 +174,7 @@ describe('whatever a client is given', () => {
 
   afterAll(() => place.dispose())
 
-  it('it answers, or fails with an ActorumError, and the engine works on', { timeout: 60_000 }, async () => {
+  it('answers, or fails with an ActorumError, and the engine works on', { timeout: 60_000 }, async () => {
     const codes = new Map<string, number>()
     let written = 0
     await fc.assert(

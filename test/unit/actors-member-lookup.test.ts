@@ -7,6 +7,8 @@ import { follower, heartbeat, led, Machine, T } from '../machine-harness.js'
 
 const memberOf = (id: number, changes: Partial<Member> = {}): Member => ({ id, address: `host:${id}`, ...changes })
 const MEMBERS: Configuration = { voters: [1, 2, 3], learners: [], members: [memberOf(1), memberOf(2), memberOf(3)] }
+/** Names server 1 by its data directory, which has no name in these tests. */
+const NAMED: Configuration = { ...MEMBERS, members: [memberOf(1, { storeId: '' }), memberOf(2), memberOf(3)] }
 /** Of a server that is yet to join. */
 const NONE: Configuration = { voters: [], learners: [] }
 const SILENCE_MS = 2 * T
@@ -45,6 +47,10 @@ class Seeker {
     return this.asked.map(({ address }) => address)
   }
 
+  get removedAt(): number | undefined {
+    return this.#lookup.removedAt
+  }
+
   strangerAt(address: string): void {
     this.#lookup.strangerAt(address)
   }
@@ -69,8 +75,21 @@ const accepted = (...members: readonly Member[]): JoinAnswer => ({ kind: 'accept
 const lost = (configuration = MEMBERS) => new Seeker(follower({ configuration }))
 
 describe('a server that has heard of no leader', () => {
+  it('was removed when a leader says so, but not while it has yet to be let in', () => {
+    const said: JoinAnswer = { kind: 'refused', reason: 'server 1 is no member any more', removedBy: 7 }
+    const member = lost(NAMED)
+    const newcomer = new Seeker(follower({ configuration: NONE }), memberOf(1), ['host:2'])
+    for (const seeker of [member, newcomer]) {
+      seeker.review()
+      expect(seeker.removedAt).toBe(undefined)
+      seeker.answer(said)
+    }
+    expect([member.removedAt, newcomer.removedAt]).toEqual([7, undefined])
+    expect(newcomer.notices).toEqual([])
+  })
+
   it('tells a person why it is not told who leads, once for each reason', () => {
-    const seeker = lost()
+    const seeker = lost(NAMED)
     for (const reason of ['server 1 is no member any more', 'server 1 is no member any more', 'another']) {
       seeker.review()
       seeker.answer({ kind: 'refused', reason })
