@@ -101,7 +101,10 @@ export interface EngineOptions {
    * 4 GiB − 1, default 64 MiB.
    */
   readonly uncommittedBytesMax?: number | undefined
-  /** Entries kept in memory for followers that are a little behind. 0 to 4 GiB − 1, default 16 MiB. */
+  /**
+   * Memory for entries that followers who are a little behind may still need, their objects included (about 400 bytes a
+   * batch). 0 to 4 GiB − 1, default 16 MiB.
+   */
   readonly logTailBytesMax?: number | undefined
   /** A snapshot is taken once so many entries were applied since the last one. 0: never. 0 to 2^53 − 1, default 1,000,000. */
   readonly snapshotEntries?: number | undefined

@@ -81,7 +81,7 @@ export interface RaftSettings {
   readonly inflightBytesMax: number
   /** What a leader accepts beyond the committed entries, in bytes, from its peers' clients. */
   readonly uncommittedBytesMax: number
-  /** What the log keeps in memory for peers that are a little behind. */
+  /** What the log may take in memory for peers that are a little behind. */
   readonly logTailBytesMax: number
   /** A promotable learner votes once it has been no more than so many entries behind for so long. */
   readonly promotionLagEntries: number

@@ -26,7 +26,15 @@ export interface Tail {
   readonly shared: EntryRun[]
   readonly start: number
   readonly end: number
+  /** What the runs in the window take in memory. */
   readonly byteLength: number
+}
+
+/** What a run takes beside its bytes: an object of eleven fields, four boxed numbers, its origin and the view of its bytes. */
+const RUN_OVERHEAD_BYTES = 400
+
+function bytesHeld(run: EntryRun): number {
+  return run.bytes.length + RUN_OVERHEAD_BYTES
 }
 
 /** Runs in one AppendEntries: within what every peer's codec takes. */
@@ -136,7 +144,7 @@ export function compact(log: Log, boundary: Boundary): Log {
   for (; start < log.tail.end; start++) {
     const run = log.tail.shared[start]
     if (run === undefined || run.lastIndex >= first) break
-    byteLength -= run.bytes.length
+    byteLength -= bytesHeld(run)
   }
   const tail = releaseTail({ ...log.tail, start, byteLength })
   return { ...log, boundary, termStarts: boundary.index === log.lastIndex ? [] : termStarts, tail }
@@ -163,7 +171,7 @@ function extendTail(tail: Tail, runs: readonly EntryRun[]): Tail {
   let byteLength = tail.byteLength
   for (const run of runs) {
     shared.push(run)
-    byteLength += run.bytes.length
+    byteLength += bytesHeld(run)
   }
   return { shared, start, end: shared.length, byteLength }
 }
@@ -174,7 +182,7 @@ function cutTail(tail: Tail, from: LogIndex): Tail {
     const run = tail.shared[end - 1]
     if (run === undefined || run.lastIndex < from) break
     invariant(run.firstIndex >= from, 'a run is never split', [run.firstIndex, from])
-    byteLength -= run.bytes.length
+    byteLength -= bytesHeld(run)
     end--
   }
   return { ...tail, end, byteLength }
@@ -188,7 +196,7 @@ export function trimTail(log: Log, index: LogIndex, bytesMax: number): Log {
   for (; start < tail.end && byteLength > bytesMax; start++) {
     const run = tail.shared[start]
     if (run === undefined || run.lastIndex > index) break
-    byteLength -= run.bytes.length
+    byteLength -= bytesHeld(run)
   }
   if (start === tail.start) return log
   const { boundary, lastIndex, lastChecksum, lastClusterTime, termStarts, truncations } = log

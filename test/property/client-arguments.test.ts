@@ -1,6 +1,24 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ActorumError, type ClientApi, compare, type EmbeddedEngine, type ErrorCode, op } from '../../src/index.js'
+import {
+  ActorumError,
+  barrier,
+  type ClientApi,
+  compare,
+  counter,
+  discover,
+  doubleBarrier,
+  election,
+  type EmbeddedEngine,
+  type ErrorCode,
+  leaderOf,
+  lock,
+  op,
+  register,
+  semaphore,
+  tryLock,
+} from '../../src/index.js'
+import { isObject } from '../../src/client/call-checks.js'
 import { EnginePlace, text } from '../integration/engine-place.js'
 
 /** Whatever a caller without types gives fits everywhere. */
@@ -129,6 +147,50 @@ const GIVING: Readonly<Record<string, (client: ClientApi, ...junk: Junk[]) => un
   'a causal read': (client, _, __, more) => client.causal().get('key', more),
 }
 
+/** These may throw at once or fail later, and what they hold is let go. */
+const RECIPES: Readonly<Record<string, (client: ClientApi, ...junk: Junk[]) => unknown>> = {
+  lock: async (client, a, _, more) => (await lock(client, a, within(more))).release(),
+  'a good lock': async (client, _, __, more) => (await lock(client, 'lock', within(more))).release(),
+  tryLock: async (client, a, _, more) => (await tryLock(client, a, more))?.release(),
+  semaphore: async (client, a, b, more) => (await semaphore(client, a, b).tryAcquire(more))?.release(),
+  'a good semaphore': async (client, _, __, more) =>
+    (await semaphore(client, 'semaphore', 2).acquire(within(more))).release(),
+  campaign: async (client, a, b, more) => (await election(client, a).campaign(b, within(more))).resign(more),
+  'a good campaign': async (client, _, b, more) => {
+    await using held = await election(client, 'election').campaign('value', within(more))
+    await held.proclaim(b, more)
+  },
+  leader: (client, _, __, more) => election(client, 'election').leader(more),
+  observe: async (client, a, _, more) => usedUp(election(client, a).observe(more)),
+  leaderOf: (client, a, b, more) => leaderOf(client, a, b, more),
+  'a good leaderOf': (client, a, _, more) => leaderOf(client, 'job', () => a, more),
+  barrier: async (client, a, _, more) => {
+    await barrier(client, a).hold(more)
+    await barrier(client, a).lift(more)
+    await barrier(client, a).wait(within(more))
+  },
+  doubleBarrier: async (client, a, b, more) => (await doubleBarrier(client, a, b).enter(within(more))).release(),
+  'a good doubleBarrier': async (client, _, __, more) =>
+    (await doubleBarrier(client, 'both', 1).enter(within(more))).leave(within(more)),
+  counter: (client, a, b, more) => counter(client, a).add(b, more),
+  'a good counter': (client, a, _, more) => counter(client, 'counter').add(a, more),
+  'the value of a counter': (client, _, __, more) => counter(client, 'counter').value(more),
+  register: async (client, a, b, more) => (await register(client, 'service', a, b, more)).release(),
+  'a good registration': async (client, a, b, more) => {
+    await using registration = await register(client, 'service', 'instance', 'value')
+    await registration.update(a, more)
+    await registration.release(b)
+  },
+  discover: async (client, a, _, more) => usedUp(discover(client, a, more)),
+}
+
+/** No recipe waits longer than a test may. */
+function within(options: Junk): Junk {
+  const given: unknown = options
+  if (given !== undefined && !isObject(given)) return options
+  return { timeoutMs: 20, ...given } as Junk
+}
+
 /** As nobody's `op` would make it. */
 function commandOf(type: string, a: Junk, b: Junk): Junk {
   return { type, key: 'key', value: 'value', from: 'a', to: 'b', lease: a, ttlMs: b, limit: a, wantPrevious: b } as Junk
@@ -144,6 +206,8 @@ async function usedUp(handle: AsyncIterable<unknown> & { cancel(): void }): Prom
 const EXPECTED: readonly ErrorCode[] = [
   ...(['INVALID_ARGUMENT', 'TOO_LARGE', 'ABORTED', 'TIMEOUT', 'NO_LEADER', 'OUTCOME_UNKNOWN', 'BUSY'] as const),
   ...(['COMPACTED', 'LEASE_NOT_FOUND', 'SESSION_EXPIRED'] as const),
+  // One who holds what another takes, and a barrier that is entered by more than it is for.
+  ...(['LOST', 'REFUSED'] as const),
 ]
 
 interface Call {
@@ -154,7 +218,7 @@ interface Call {
 
 const call: fc.Arbitrary<Call> = fc.record({
   through: fc.constantFrom('client', 'namespace', 'causal', 'session'),
-  name: fc.constantFrom(...Object.keys(PROMISING), ...Object.keys(GIVING)),
+  name: fc.constantFrom(...Object.keys(PROMISING), ...Object.keys(GIVING), ...Object.keys(RECIPES)),
   junk: fc.tuple(value, value, options),
 })
 
@@ -198,7 +262,7 @@ describe('whatever it is given, a client', () => {
   async function outcomeOf({ through, name, junk }: Call): Promise<string> {
     let isThrown = true
     try {
-      const given = (PROMISING[name] ?? GIVING[name])?.(clients[through], ...(junk as Junk[]))
+      const given = (PROMISING[name] ?? GIVING[name] ?? RECIPES[name])?.(clients[through], ...(junk as Junk[]))
       isThrown = false
       await given
       return 'answered'

@@ -97,7 +97,7 @@ describe('a slow follower', () => {
     // Heartbeats pass; whoever is sent entries takes an election timeout to answer for them.
     slow.disk.latencyMs = () => 2 * T
     const [before, began] = [slow.context.log.lastIndex, servers.clock.now()]
-    const one = KIB + 200
+    const one = KIB + 600
     for (let written = 0; written < 500; written++) {
       const write = leader.put('key', 'v'.repeat(KIB))
       servers.advance(1)
@@ -114,6 +114,21 @@ describe('a slow follower', () => {
     slow.disk.latencyMs = undefined
     servers.until(() => slow.context.log.lastIndex === leader.context.log.lastIndex, 'it catches up from disk')
     expect(slow.context.log.lastIndex - before).toBe(500)
+  })
+})
+
+describe('entries in memory', () => {
+  it('count with what their objects take, so that many small ones are bounded too', () => {
+    const logTailBytesMax = 32 * KIB
+    const servers = new MemoryServers(1, { settings: { logTailBytesMax } })
+    const leader = servers.elect()
+    for (let written = 0; written < 500; written++) {
+      const write = leader.put('key', 'v')
+      servers.until(() => write.now === 'ok', 'it is written')
+    }
+    const { start, end } = leader.context.log.tail
+    expect(end - start).toBeGreaterThan(10)
+    expect(end - start).toBeLessThan(logTailBytesMax / 400)
   })
 })
 

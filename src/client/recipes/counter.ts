@@ -1,6 +1,6 @@
 import { ActorumError } from '../../errors.js'
 import type { LogIndex } from '../../machines/types.js'
-import type { CallOptions, ReadOptions } from '../../options.js'
+import { shown, type CallOptions, type ReadOptions } from '../../options.js'
 import type { KvEntry } from '../../state-machines/kv/results.js'
 import type { ClientApi } from '../client-api.js'
 import { compare, op } from '../txn.js'
@@ -58,5 +58,5 @@ function numberOf(key: string, entry: KvEntry | undefined): number {
 
 function checkInteger(what: string, number: number): number {
   if (Number.isSafeInteger(number)) return number
-  throw new ActorumError('INVALID_ARGUMENT', `${what} is ${number}; it must be an integer of at most 2^53 − 1`)
+  throw new ActorumError('INVALID_ARGUMENT', `${what} is ${shown(number)}; it must be an integer of at most 2^53 − 1`)
 }

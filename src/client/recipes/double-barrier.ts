@@ -1,4 +1,5 @@
 import { ActorumError } from '../../errors.js'
+import { shown } from '../../options.js'
 import type { KvEntry } from '../../state-machines/kv/results.js'
 import type { ClientApi } from '../client-api.js'
 import { acquire, type AcquireOptions } from './acquire.js'
@@ -28,7 +29,7 @@ const COUNT_MAX = 1000
 /** The double barrier of that name, for `count` processes, 1 to 1,000. It may be entered again once all have left. */
 export function doubleBarrier(client: ClientApi, name: string, count: number): DoubleBarrier {
   if (!Number.isInteger(count) || count < 1 || count > COUNT_MAX) {
-    throw new ActorumError('INVALID_ARGUMENT', `count is ${count}; it must be an integer from 1 to ${COUNT_MAX}`)
+    throw new ActorumError('INVALID_ARGUMENT', `count is ${shown(count)}; it must be an integer from 1 to ${COUNT_MAX}`)
   }
   const prefix = `${placeOf('double-barrier', name)}/`
   return {

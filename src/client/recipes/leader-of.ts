@@ -1,3 +1,5 @@
+import { ActorumError } from '../../errors.js'
+import { checkNames, shown } from '../../options.js'
 import type { Bytes, ClientApi } from '../client-api.js'
 import { election, type LeadershipHold } from './election.js'
 
@@ -18,7 +20,7 @@ export type Job<Result> = (signal: AbortSignal, leadership: LeadershipHold) => R
  * is lost tells it by its signal, waits until it has ended, and campaigns again. A job that ends while it leads ends this
  * call, with what it returned or threw; then the next process runs its own. What a job writes that did not hear its
  * signal in time is refused where it goes through `leadership.guarded()`.
- * @throws ActorumError ABORTED when `signal` fires
+ * @throws ActorumError ABORTED when `signal` fires, INVALID_ARGUMENT
  */
 export async function leaderOf<Result>(
   client: ClientApi,
@@ -26,7 +28,12 @@ export async function leaderOf<Result>(
   job: Job<Result>,
   options: LeaderOfOptions = {},
 ): Promise<Result> {
+  const given: unknown = options
+  checkNames(given, "the recipe's options", ['value', 'ttlMs', 'signal'])
   const { value = '', ttlMs, signal } = options
+  if (typeof job !== 'function') {
+    throw new ActorumError('INVALID_ARGUMENT', `the job is ${shown(job)}; it must be a function`)
+  }
   for (;;) {
     const leadership = await election(client, name).campaign(value, { ttlMs, signal })
     const ends = signal === undefined ? leadership.signal : AbortSignal.any([signal, leadership.signal])

@@ -1,4 +1,5 @@
 import { ActorumError } from '../../errors.js'
+import { shown } from '../../options.js'
 
 /** What a recipe is for: the keys of each kind lie apart. */
 export type RecipeKind = 'lock' | 'semaphore' | 'election' | 'barrier' | 'double-barrier' | 'counter' | 'service'
@@ -15,7 +16,7 @@ export function placeOf(kind: RecipeKind, name: string): string {
 /** @throws ActorumError INVALID_ARGUMENT */
 export function partOfKey(what: string, name: string): string {
   if (typeof name !== 'string' || name === '') {
-    throw new ActorumError('INVALID_ARGUMENT', `the name of a ${what} is ${JSON.stringify(name)}; give a string`)
+    throw new ActorumError('INVALID_ARGUMENT', `the name of a ${what} is ${shown(name)}; give a string`)
   }
   try {
     return encodeURIComponent(name)

@@ -1,5 +1,5 @@
 import type { ActorumError } from '../../errors.js'
-import type { CallOptions } from '../../options.js'
+import { checkNames, type CallOptions } from '../../options.js'
 import type { KvEntry } from '../../state-machines/kv/results.js'
 import type { Bytes, ClientApi, Lease } from '../client-api.js'
 import { compare, op } from '../txn.js'
@@ -37,6 +37,7 @@ export interface Registration extends AsyncDisposable {
  * Puts an instance on the list of a service, such as its address, and keeps it there: it goes when its process has given
  * no sign of life for `ttlMs`, and is put back when the process does so again. Registering an instance that is on the
  * list already takes its place, since a process that starts again finds its own old entry.
+ * @throws ActorumError INVALID_ARGUMENT, and what a put throws
  */
 export async function register(
   client: ClientApi,
@@ -45,6 +46,8 @@ export async function register(
   value: Bytes,
   options: RegisterOptions = {},
 ): Promise<Registration> {
+  const given: unknown = options
+  checkNames(given, "the registration's options", ['ttlMs', 'signal', 'timeoutMs'])
   const { ttlMs = TTL_MS_DEFAULT, signal, timeoutMs } = options
   const key = `${prefixOf(service)}${partOfKey('instance', instance)}`
   const copy = copyOf(value)
@@ -199,6 +202,7 @@ class Registered implements Registration {
   }
 }
 
+/** What is neither a string nor bytes goes as it is: whoever writes it refuses it. */
 function copyOf(value: Bytes): Bytes {
-  return typeof value === 'string' ? value : value.slice()
+  return value instanceof Uint8Array ? value.slice() : value
 }

@@ -1,4 +1,5 @@
 import { ActorumError } from '../../errors.js'
+import { shown } from '../../options.js'
 import type { KvEntry } from '../../state-machines/kv/results.js'
 import type { ClientApi } from '../client-api.js'
 import { acquire, tryAcquire, type AcquireOptions } from './acquire.js'
@@ -22,7 +23,7 @@ export interface Semaphore {
  */
 export function semaphore(client: ClientApi, name: string, permits: number): Semaphore {
   if (!Number.isInteger(permits) || permits < 1 || permits > PERMITS_MAX) {
-    const text = `permits is ${permits}; it must be an integer from 1 to ${PERMITS_MAX}`
+    const text = `permits is ${shown(permits)}; it must be an integer from 1 to ${PERMITS_MAX}`
     throw new ActorumError('INVALID_ARGUMENT', text)
   }
   const check = (ahead: readonly KvEntry[]): void => {
