@@ -176,7 +176,8 @@ export class EmbeddedEngine {
   }
 
   /**
-   * Waits until a leader is known and its no-op is committed here, so that calls will not wait for an election.
+   * Waits until a leader is known and its no-op is committed, and applied here with all before it: calls will not wait for
+   * an election, and eventual reads find what was there before a restart.
    * @param options.timeoutMs - default: `requestTimeoutMs`
    * @throws ActorumError NO_LEADER or TIMEOUT when the time runs out, REFUSED (this server was removed), ABORTED, STOPPED,
    * INVALID_ARGUMENT
@@ -315,8 +316,8 @@ export class EmbeddedEngine {
   }
 
   /**
-   * Takes a snapshot of what is applied here by now, while writes go on; log entries that it covers go as the options
-   * say. It is taken by itself too: snapshotEntries, snapshotLogBytes, snapshotIntervalMs.
+   * Takes a snapshot of what this server knows to be committed by now, while writes go on; log entries that it covers go
+   * as the options say. It is taken by itself too: snapshotEntries, snapshotLogBytes, snapshotIntervalMs.
    * @throws ActorumError BUSY (this server is still being brought up to date), STOPPED, STORAGE_FAILED
    */
   snapshot(): Promise<{ readonly index: number; readonly byteLength: number }> {
@@ -330,7 +331,7 @@ export class EmbeddedEngine {
   }
 
   /**
-   * Writes a checked copy of what is applied here by now to a file, which appears once it is whole and durable and
+   * Writes a checked copy of what this server knows to be committed by now to a file, which appears once it is whole and durable and
    * replaces one of that name, or to a stream. `restoreBackup` makes a new cluster of it.
    * @param target - the file's path, or a stream, which is left open
    * @throws ActorumError REFUSED (nothing is applied here yet), BUSY (this server is still being brought up to date), CORRUPT (this server's own snapshot), STORAGE_FAILED,
@@ -371,8 +372,7 @@ export class EmbeddedEngine {
 
   /** Bounded by an election timeout: a leader that nobody can follow stops all the same. */
   async #handOver(): Promise<void> {
-    const hasPeers = this.#server.context.leadership !== undefined && this.#server.context.leadership.progress.size > 0
-    if (!hasPeers) return
+    if (transferTarget(this.#server.context, undefined) === undefined) return
     this.#server.transferLeadership()
     const deadline = realClock.now() + this.#options.electionTimeoutMs
     const isDone = (): boolean => this.#server.context.leadership === undefined

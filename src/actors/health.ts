@@ -1,6 +1,7 @@
 import { BehaviorSubject, type Observable } from 'rxjs'
 import type { ActorumError } from '../errors.js'
 import type { RaftContext } from '../machines/context.js'
+import { isWithinReach } from '../machines/progress.js'
 import type { Clock } from '../machines/time-and-chance.js'
 import type { LogIndex, ServerId } from '../machines/types.js'
 import { isDiskFull } from './full-disk.js'
@@ -171,10 +172,12 @@ export class Health {
     this.#see('NO_LEADER', now - this.#leaderSeenAt > boundMs, message, now)
   }
 
-  /** Only a leader is told who can be reached. */
+  /** Only a leader knows who can be reached. Who was removed may be gone. */
   #lookAtPeers(now: number): void {
-    const { leadership } = this.#ports.server.context
-    const down = [...(leadership?.progress ?? [])].filter(([, { mode }]) => mode === 'down').map(([id]) => id)
+    const { leadership, settings } = this.#ports.server.context
+    const down = [...(leadership?.progress ?? [])]
+      .filter(([id, progress]) => !isWithinReach(progress, settings, now) && !leadership?.membership.departing.has(id))
+      .map(([id]) => id)
     this.#see('PEER_DOWN', down.length > 0, `out of this leader's reach: server ${down.join(', ')}`, now)
   }
 

@@ -14,6 +14,7 @@ export interface LoopTimer {
 export class LoopClock {
   readonly #clock: Clock
   readonly #post: (timer: LoopTimer) => void
+  readonly #running = new Set<LoopTimer>()
 
   constructor(clock: Clock, post: (timer: LoopTimer) => void) {
     this.#clock = clock
@@ -24,13 +25,23 @@ export class LoopClock {
 
   readonly setTimeout = (callback: () => void, delayMs: number): LoopTimer => {
     const timer: LoopTimer = { callback, underlying: undefined, isCleared: false }
-    timer.underlying = this.#clock.setTimeout(() => this.#post(timer), delayMs)
+    this.#running.add(timer)
+    timer.underlying = this.#clock.setTimeout(() => {
+      this.#running.delete(timer)
+      this.#post(timer)
+    }, delayMs)
     return timer
   }
 
   readonly clearTimeout = (timer: LoopTimer | undefined): void => {
     if (timer === undefined) return
     timer.isCleared = true
+    this.#running.delete(timer)
     this.#clock.clearTimeout(timer.underlying)
+  }
+
+  /** Clears what still runs: nothing that is left behind keeps a process alive. */
+  stop(): void {
+    for (const timer of this.#running) this.clearTimeout(timer)
   }
 }

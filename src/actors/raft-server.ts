@@ -253,10 +253,10 @@ export class RaftServer<Command, Result> {
     return { writingSince: this.#writingSince, pendingShare: Math.max(this.#proposals.share, readsShare) }
   }
 
-  /** True once a leader is known and the no-op of its term is committed here. */
+  /** True once a leader is known and the no-op of its term is committed, and applied here. */
   get isReady(): boolean {
-    const { leaderId, commitIndex, hardState, log } = this.context
-    return this.#stopped === undefined && leaderId !== undefined && termAt(log, commitIndex) === hardState.term
+    const { leaderId, hardState, log } = this.context
+    return !this.isStopped && leaderId !== undefined && termAt(log, this.lastApplied) === hardState.term
   }
 
   /**
@@ -330,13 +330,15 @@ export class RaftServer<Command, Result> {
     this.#changes.abandon(request, reason)
   }
 
-  /** Takes a snapshot of what is applied by now. */
+  /** Takes a snapshot once all is applied that is known to be committed by now. */
   takeSnapshot(callback: Callback<StoredSnapshot>): void {
     this.#assertRunning()
-    if (!this.#applier.isRestoring) return this.#snapshots.take(callback)
-    // The log begins after the snapshot already, and the state is still the one before it.
+    const { commitIndex } = this.context
+    // The log may begin after a snapshot already while the state is still the one before it.
+    const isApplied = (): boolean => !this.#applier.isRestoring && this.#applier.lastApplied >= commitIndex
+    if (isApplied()) return this.#snapshots.take(callback)
     const waiter = { resolve: () => this.#snapshots.take(callback), reject: (error: Error) => refuse(callback, error) }
-    this.#waiters.add(() => !this.#applier.isRestoring, { ...waiter, deadline: Infinity })
+    this.#waiters.add(isApplied, { ...waiter, deadline: Infinity })
   }
 
   #assertMember(): void {
@@ -354,9 +356,9 @@ export class RaftServer<Command, Result> {
     if (this.#stopped !== undefined) return
     this.#stopped = error
     this.#loop.stop()
+    this.#timers.stop()
     this.role.stop()
     this.#snapshots.stop()
-    this.#expiries.stop()
     this.#changes.rejectEverything(error)
     this.#proposals.rejectEverything(error)
     this.#reads.rejectEverything(error)

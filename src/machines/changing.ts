@@ -13,7 +13,7 @@ import {
 import { renewLease, transferTarget } from './leading.js'
 import { configurationAfter, firstStep, lastStep, sameConfiguration } from './membership.js'
 import type { MembershipChange } from './messages.js'
-import { newProgress, progressWith, type Progress } from './progress.js'
+import { isWithinReach, newProgress, progressWith, type Progress } from './progress.js'
 import { isJoint, isVoter, peersOf, voteResult } from './quorum.js'
 import type { Configuration, LogIndex, ServerId } from './types.js'
 
@@ -67,11 +67,9 @@ function whyNotNow(
 function isReachable(context: RaftContext, id: ServerId, now: number): boolean {
   if (id === context.id) return true
   const progress = leadershipOf(context).progress.get(id)
-  if (progress === undefined || progress.mode === 'down') return false
-  // Of a new peer contactAt says only since when it is waited for.
-  const hasAnswered = progress.matchIndex > 0 || progress.confirmedRound > 0
-  // Twice the time, for a server that was itself held up a moment ago and has answers yet to read.
-  return hasAnswered && now - progress.contactAt <= 2 * context.settings.electionTimeoutMs
+  if (progress === undefined || !isWithinReach(progress, context.settings, now)) return false
+  // A new peer may only be waited for yet.
+  return progress.matchIndex > 0 || progress.confirmedRound > 0
 }
 
 /** A configuration takes effect as soon as it is appended (§4.1): from here on it says who is sent to and who counts. */

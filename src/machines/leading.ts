@@ -20,6 +20,7 @@ import {
   copyOfProgress,
   disconnected,
   dropped,
+  isWithinReach,
   probing,
   progressWith,
   rejected,
@@ -179,11 +180,11 @@ export function transferTarget(context: RaftContext, to: ServerId | undefined): 
   const configuration = configurationOf(context)
   let best: ServerId | undefined
   let bestMatch = -1
-  for (const [id, { mode, matchIndex }] of leadershipOf(context).progress) {
-    if (!isVoter(configuration, id) || mode === 'down' || (to !== undefined && id !== to)) continue
-    if (matchIndex > bestMatch) {
+  for (const [id, progress] of leadershipOf(context).progress) {
+    if (!isVoter(configuration, id) || (to !== undefined && id !== to)) continue
+    if (progress.matchIndex > bestMatch && isWithinReach(progress, context.settings, context.instant.now)) {
       best = id
-      bestMatch = matchIndex
+      bestMatch = progress.matchIndex
     }
   }
   return best

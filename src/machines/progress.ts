@@ -97,6 +97,14 @@ export function newProgress(nextIndex: LogIndex, now: number): Progress {
   }
 }
 
+/**
+ * Whether a peer is connected and was heard of late: within twice the election timeout, for a server that was itself held
+ * up a moment ago and has answers yet to read. A new leader, and one with a new peer, waits for it as long.
+ */
+export function isWithinReach({ mode, contactAt }: Progress, settings: RaftSettings, now: number): boolean {
+  return mode !== 'down' && now - contactAt <= 2 * settings.electionTimeoutMs
+}
+
 /** What to do next for one peer. */
 export interface Sending {
   readonly progress: Progress

@@ -118,6 +118,19 @@ describe('a backup', () => {
     expect((await earlier).index).toBeLessThan(revision)
   })
 
+  it('has every write from before a restart as soon as the server is ready again, as eventual reads do', async () => {
+    const before = await place.start()
+    await before.ready()
+    await Promise.all(Array.from({ length: 5000 }, (_, at) => before.client.put(`key-${at}`, 'x'.repeat(100))))
+    const { revision } = await before.client.put('newest', 'answered')
+    await before.stop()
+    const engine = await place.start()
+    await engine.ready()
+    expect(await engine.client.getEventual('newest')).toBeDefined()
+    expect((await engine.backup(join(place.root, 'backup'))).index).toBeGreaterThanOrEqual(revision)
+    expect((await engine.snapshot()).index).toBeGreaterThanOrEqual(revision)
+  })
+
   it('is refused where it cannot be written, and leaves nothing behind', async () => {
     const engine = await written()
     await mkdir(join(place.root, 'taken'))

@@ -378,6 +378,7 @@ describe('what people hand to an engine', () => {
     const outcome = await place.start({ clusterId: 'another' }).then(
       async (engine) => {
         await until(() => engine.role === 'failed', 'its log has told')
+        await engine.stop()
         return engine.status().failure
       },
       (error: unknown) => error,

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { Health, type HealthOptions, type HealthReport } from '../../src/actors/health.js'
 import { successorOf } from '../../src/actors/successor.js'
 import { ActorumError } from '../../src/errors.js'
+import { transferTarget } from '../../src/machines/leading.js'
 import type { RaftContext } from '../../src/machines/context.js'
 import { leadershipOf } from '../../src/machines/leadership.js'
 import type { Progress } from '../../src/machines/progress.js'
@@ -168,6 +169,22 @@ describe("a server's health", () => {
     servers.advance(3 * T)
     expect(leader.leads).toBe(true)
     expect(watched.codes).toEqual([])
+  })
+
+  it('is degraded on a leader to whom a member was never there, once it has waited for it', () => {
+    const servers = new MemoryServers(3)
+    const former = servers.elect().id
+    servers.kill(former)
+    servers.until(() => servers.all.some(({ leads, id }) => leads && id !== former), 'another one leads')
+    const leader = servers.all.find(({ leads, id }) => leads && id !== former)!
+    const watched = new Watched(leader, servers)
+    servers.advance(T)
+    expect(watched.codes).toEqual([])
+    servers.advance(2 * T)
+    const message = `out of this leader's reach: server ${former}`
+    expect(watched.health.report.reasons).toMatchObject([{ code: 'PEER_DOWN', message }])
+    expect(transferTarget(leader.context, former)).toBeUndefined()
+    expect(transferTarget(leader.context, undefined)).toBeDefined()
   })
 
   it('is degraded from nine tenths of what may be pending, down to seven tenths', () => {

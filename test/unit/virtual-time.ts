@@ -29,6 +29,11 @@ export class VirtualTime implements Clock {
     this.#deferred.push(callback)
   }
 
+  /** How many are set. */
+  get timers(): number {
+    return this.#timers.length
+  }
+
   /** Ends this turn and the turns that follow from it, without time going on. */
   turn(): void {
     while (this.#deferred.length > 0) for (const callback of this.#deferred.splice(0)) callback()
