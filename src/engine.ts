@@ -187,10 +187,12 @@ export class EmbeddedEngine {
       this.#assertOpen()
       this.#server.lookup.assertMember()
       const { signal, timeoutMs } = validateCallOptions(options, callDefaults(this.#options))
-      const rejectAborted = (cause: unknown): void =>
+      const abandon = (cause: unknown): void => {
+        waitNoLonger()
         reject(new ActorumError('ABORTED', 'the wait was aborted', { cause }))
-      const release = signal === undefined ? undefined : watch(signal, rejectAborted)
-      this.#server.when(() => this.#server.isReady, {
+      }
+      const release = signal === undefined ? undefined : watch(signal, abandon)
+      const waitNoLonger = this.#server.when(() => this.#server.isReady, {
         resolve: () => {
           release?.()
           resolve()

@@ -52,6 +52,8 @@ export class PendingReads {
   /** Given an index that is not yet applied. */
   #confirmed: { readonly index: LogIndex; readonly batch: ReadBatch }[] = []
   #count = 0
+  /** Settled while they waited in a batch, and perhaps still in it. */
+  #settledCount = 0
   #freshAt = -Infinity
 
   constructor(limits: ReadLimits, nonce: number) {
@@ -161,7 +163,12 @@ export class PendingReads {
     for (const [id, batch] of this.#asked) {
       if (this.#expireBatch(batch, now, leaderId)) this.#asked.delete(id)
     }
-    this.#confirmed = this.#confirmed.filter(({ index, batch }) => !this.#expireBatch(batch, now, leaderId, index))
+    // Whoever hears of it may read again at once.
+    const confirmed = this.#confirmed
+    this.#confirmed = []
+    const kept = confirmed.filter(({ index, batch }) => !this.#expireBatch(batch, now, leaderId, index))
+    this.#confirmed = [...kept, ...this.#confirmed]
+    this.#letGo()
   }
 
   /** True when nobody waits for the batch any more. */
@@ -169,14 +176,37 @@ export class PendingReads {
     const { requests, since, deadline } = batch
     if (deadline > now) return false
     for (const request of requests) {
-      if (!request.isSettled && since + request.timeoutMs <= now) this.#reject(request, timedOut(leaderId, awaited))
+      if (request.isSettled || since + request.timeoutMs > now) continue
+      this.#reject(request, timedOut(leaderId, awaited))
+      this.#settledCount++
     }
     return requests.every((request) => request.isSettled)
   }
 
   abandon(request: ReadRequest, reason: unknown): void {
-    if (!request.isSettled)
-      this.#reject(request, new ActorumError('ABORTED', 'the read was aborted', { cause: reason }))
+    if (request.isSettled) return
+    this.#reject(request, new ActorumError('ABORTED', 'the read was aborted', { cause: reason }))
+    this.#settledCount++
+    this.#letGo()
+  }
+
+  /**
+   * Takes what is settled out of its batches once that is more than still waits: it is bounded as they are, and each is
+   * looked at only so often.
+   */
+  #letGo(): void {
+    if (this.#settledCount <= this.#count) return
+    this.#settledCount = 0
+    const { lease, linearizable } = this.#arrived
+    this.#arrived = { lease: lease.filter(isOpen), linearizable: linearizable.filter(isOpen) }
+    for (const [id, batch] of this.#asked) {
+      const requests = batch.requests.filter(isOpen)
+      if (requests.length === 0) this.#asked.delete(id)
+      else this.#asked.set(id, { ...batch, requests })
+    }
+    this.#confirmed = this.#confirmed
+      .map(({ index, batch }) => ({ index, batch: { ...batch, requests: batch.requests.filter(isOpen) } }))
+      .filter(({ batch }) => batch.requests.length > 0)
   }
 
   rejectEverything(error: ActorumError): void {
@@ -196,6 +226,10 @@ export class PendingReads {
     this.#count--
     request.reject(error)
   }
+}
+
+function isOpen({ isSettled }: ReadRequest): boolean {
+  return !isSettled
 }
 
 function timedOut(leaderId: ServerId | undefined, awaited: LogIndex | undefined): ActorumError {

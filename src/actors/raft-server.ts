@@ -307,11 +307,12 @@ export class RaftServer<Command, Result> {
     )
   }
 
-  /** Calls back once the condition, of `context`, holds at the end of a turn. */
-  when(condition: () => boolean, waiter: Waiter): void {
+  /** Calls back once the condition, of `context`, holds at the end of a turn. Gives the way to wait no longer. */
+  when(condition: () => boolean, waiter: Waiter): () => void {
     this.#assertRunning()
     this.#waiters.add(condition, waiter)
     this.#wake()
+    return () => this.#waiters.remove(waiter)
   }
 
   transferLeadership(to?: ServerId): void {

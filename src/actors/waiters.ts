@@ -11,34 +11,39 @@ export interface Waiter {
 
 /** Conditions looked at after every turn of the loop. */
 export class Waiters {
-  #waiting: { readonly condition: () => boolean; readonly waiter: Waiter }[] = []
+  readonly #waiting = new Map<Waiter, () => boolean>()
 
   get size(): number {
-    return this.#waiting.length
+    return this.#waiting.size
   }
 
   add(condition: () => boolean, waiter: Waiter): void {
-    this.#waiting.push({ condition, waiter })
+    this.#waiting.set(waiter, condition)
+  }
+
+  /** Nobody waits for it any more: neither of its two is called. */
+  remove(waiter: Waiter): void {
+    this.#waiting.delete(waiter)
   }
 
   check(): void {
-    if (this.#waiting.length === 0) return
-    const met = this.#waiting.filter(({ condition }) => condition())
-    if (met.length === 0) return
-    this.#waiting = this.#waiting.filter((one) => !met.includes(one))
-    for (const { waiter } of met) waiter.resolve()
+    for (const waiter of this.#take((_, condition) => condition())) waiter.resolve()
   }
 
   expire(now: number, leaderId: ServerId | undefined): void {
-    const late = this.#waiting.filter(({ waiter }) => waiter.deadline <= now)
-    this.#waiting = this.#waiting.filter(({ waiter }) => waiter.deadline > now)
-    for (const { waiter } of late) waiter.reject(lateError(leaderId))
+    for (const waiter of this.#take(({ deadline }) => deadline <= now)) waiter.reject(lateError(leaderId))
   }
 
   rejectAll(error: ActorumError): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const { waiter } of waiting) waiter.reject(error)
+    for (const waiter of this.#take(() => true)) waiter.reject(error)
+  }
+
+  /** Takes them out before any is told: one that is may wait anew. */
+  #take(isDue: (waiter: Waiter, condition: () => boolean) => boolean): Waiter[] {
+    const due: Waiter[] = []
+    for (const [waiter, condition] of this.#waiting) if (isDue(waiter, condition)) due.push(waiter)
+    for (const waiter of due) this.#waiting.delete(waiter)
+    return due
   }
 }
 

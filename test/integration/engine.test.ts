@@ -1,6 +1,7 @@
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { AnyActorRef } from 'xstate'
+import { Waiters } from '../../src/actors/waiters.js'
 import type { CallOptions, EngineOptions } from '../../src/index.js'
 import { EmbeddedEngine } from '../../src/index.js'
 import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
@@ -152,9 +153,12 @@ describe('waiting for an engine to be ready', () => {
     const [options] = await optionsOfThree(place)
     const engine = await place.start(options)
     const controller = new AbortController()
+    const waitedNoLonger = vi.spyOn(Waiters.prototype, 'remove')
     const ready = engine.ready({ signal: controller.signal })
     controller.abort('enough')
     await expect(ready).rejects.toMatchObject({ code: 'ABORTED', cause: 'enough' })
+    expect(waitedNoLonger).toHaveBeenCalledOnce()
+    waitedNoLonger.mockRestore()
     await expect(engine.ready({ signal: controller.signal })).rejects.toMatchObject({ code: 'ABORTED' })
     const alone = await place.start({ dataDir: place.directory('alone') })
     const { signal } = new AbortController()

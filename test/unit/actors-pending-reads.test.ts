@@ -14,7 +14,9 @@ const NOBODY: LeaderView = { leaderId: undefined, term: 3, isSelf: false }
 class Read implements ReadRequest {
   readonly outcome = new Outcome<undefined>()
   readonly timeoutMs: number
-  isSettled = false
+  /** How often it was asked whether it is settled: nobody asks what is no longer kept. */
+  looks = 0
+  #isSettled = false
   serve = () => this.outcome.resolve(undefined)
   reject = this.outcome.reject
 
@@ -22,9 +24,26 @@ class Read implements ReadRequest {
     this.timeoutMs = timeoutMs
   }
 
+  get isSettled(): boolean {
+    this.looks++
+    return this.#isSettled
+  }
+
+  set isSettled(isSettled: boolean) {
+    this.#isSettled = isSettled
+  }
+
   get now(): string {
     return this.outcome.now
   }
+}
+
+/** How many of these are still kept, in whatever batch. */
+function keptOf(all: readonly Read[], reads: PendingReads): number {
+  const before = all.map(({ looks }) => looks)
+  reads.drain({ ...OTHER, term: 9 }, 0)
+  reads.rejectEverything(new ActorumError('STOPPED', 'stopped'))
+  return all.filter(({ looks }, at) => looks > before[at]!).length
 }
 
 function pending(limits: Partial<ReadLimits> = {}) {
@@ -181,6 +200,47 @@ describe('pending reads', () => {
     expect(read.outcome).toMatchObject({ answers: 1, error: { code: 'ABORTED', cause: 'no longer wanted' } })
     expect(reads.drain(SELF, 0)).toEqual([])
     expect(reads.size).toBe(0)
+  })
+
+  it.each(['arrived', 'asked', 'confirmed', 'at an index'])(
+    'that were aborted when %s are not kept until their time runs out',
+    (place) => {
+      const { reads, add, ready } = pending()
+      const some = Array.from({ length: 20 }, () => new Read())
+      for (const read of some) {
+        if (place === 'at an index') reads.addAt(read, 9, 0)
+        else reads.add(read, false)
+      }
+      const waiting = add()
+      const [asked] = place === 'arrived' ? [] : reads.drain(OTHER, 0)
+      if (place === 'confirmed') ready(asked, 9, 1)
+      for (const read of some) reads.abandon(read, 'gave up')
+      expect(some.map(({ now }) => now)).toEqual(some.map(() => 'ABORTED'))
+      expect(reads.size).toBe(1)
+      expect(keptOf(some, reads)).toBeLessThanOrEqual(1)
+      expect(waiting.outcome).toMatchObject({ answers: 1, now: 'STOPPED' })
+    },
+  )
+
+  it('whose time ran out are not kept for the sake of a patient one among them', () => {
+    const { reads, add } = pending()
+    const hasty = Array.from({ length: 20 }, () => add(10))
+    const patient = add(1000)
+    reads.drain(OTHER, 0)
+    reads.expire(10, OTHER)
+    expect([hasty[0]!.now, patient.now]).toEqual(['TIMEOUT', 'pending'])
+    expect(keptOf(hasty, reads)).toBe(0)
+  })
+
+  it('may read again from within their answer, and are not lost', () => {
+    const { reads } = pending()
+    const again = new Read()
+    const late = new Read(10)
+    late.reject = () => reads.addAt(again, 5, 10)
+    reads.addAt(late, 5, 0)
+    reads.expire(10, OTHER)
+    reads.applied(5)
+    expect(again.now).toBe('ok')
   })
 
   it('end with the server', () => {

@@ -372,6 +372,16 @@ describe('a server that fails', () => {
       server.raft.when(() => server.raft.isReady, { resolve: () => undefined, reject: () => undefined, deadline }),
     ).toThrow(expect.objectContaining({ code: 'STOPPED' }))
   })
+
+  it('neither answers nor asks for those who wait no longer', () => {
+    const { raft } = new MemoryServers(1).get(1)
+    const ready = new Outcome<undefined>()
+    const condition = vi.fn(() => raft.isReady)
+    const resolve = (): void => ready.resolve(undefined)
+    raft.when(condition, { resolve, reject: ready.reject, deadline: 60_000 })()
+    raft.stop()
+    expect([ready.now, condition.mock.calls.length]).toEqual(['pending', 0])
+  })
 })
 
 describe('a server that is stopped', () => {

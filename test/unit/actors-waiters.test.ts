@@ -48,6 +48,18 @@ describe('waiters', () => {
     expect(waiters.size).toBe(0)
   })
 
+  it('that are taken back are looked at no more, and told nothing', () => {
+    const { waiters, outcome } = waiting()
+    const other = new Outcome<undefined>()
+    let looks = 0
+    const waiter: Waiter = { resolve: () => other.resolve(undefined), reject: other.reject, deadline: 50 }
+    waiters.add(() => ++looks > 0, waiter)
+    waiters.remove(waiter)
+    waiters.check()
+    waiters.expire(50, undefined)
+    expect([other.now, outcome.now, looks, waiters.size]).toEqual(['pending', 'pending', 0, 1])
+  })
+
   it('may wait anew from within their answer', () => {
     const { waiters, outcome, state } = waiting()
     const again: Waiter = { resolve: () => outcome.resolve(undefined), reject: outcome.reject, deadline: 200 }
