@@ -34,7 +34,10 @@ export interface MembershipChangeRequest {
 
 const NAMES = ['addLearners', 'promote', 'demote', 'remove', 'addresses', 'force']
 
-/** Checks a request. Throws INVALID_ARGUMENT. */
+/**
+ * Checks a request, and leaves it to the leader what its members are at present: this server may be behind. Throws
+ * INVALID_ARGUMENT, or REFUSED: it does not know a voter that is to be demoted.
+ */
 export function validateChange(request: MembershipChangeRequest, context: RaftContext): MembershipChange {
   const given: unknown = request
   checkNames(given, "the change's parts", NAMES)
@@ -43,14 +46,19 @@ export function validateChange(request: MembershipChangeRequest, context: RaftCo
   checkMembers('addLearners', addLearners, ['id', 'address', 'promotable'])
   checkMembers('addresses', addresses, ['id', 'address'])
   if (typeof force !== 'boolean') throw invalid('force is neither true nor false')
-  const { voters, members = [] } = latestConfiguration(context).configuration
-  const voter = addLearners.find(({ id }) => voters.includes(id))
-  if (voter !== undefined) throw invalid(`server ${voter.id} is a voter already; to make it a learner, demote it`)
-  const demoted = demote.map((id) => members.find((member) => member.id === id) ?? { id, address: '' })
-  const stranger = demoted.find(({ id }) => !voters.includes(id))
-  if (stranger !== undefined) throw invalid(`server ${stranger.id} is no voter, so it cannot be demoted`)
   const learners = addLearners.map(({ id, address, promotable = true }) => ({ id, address, promotable }))
-  return { learners: [...learners, ...demoted], promote, remove, addresses, force }
+  return { learners: [...learners, ...demoted(demote, context)], promote, remove, addresses, force }
+}
+
+/** As they travel: with the address known here, which the leader has no need of, but every message has one. */
+function demoted(ids: readonly ServerId[], context: RaftContext): readonly Pick<Member, 'id' | 'address'>[] {
+  const { members = [] } = latestConfiguration(context).configuration
+  return ids.map((id) => {
+    const known = members.find((member) => member.id === id)
+    if (known !== undefined) return { id, address: known.address }
+    const text = `server ${id} is no member as far as this server knows, so it cannot be demoted`
+    throw new ActorumError('REFUSED', `the membership was not changed: ${text}`)
+  })
 }
 
 function checkIds(name: string, ids: readonly unknown[]): void {

@@ -21,7 +21,9 @@ export function configurationAfter(before: Configuration, change: MembershipChan
     const known = members.get(id)
     if (known !== undefined) members.set(id, asVoter(known))
   }
-  for (const { id, address } of [...change.learners, ...change.addresses]) {
+  // Those that are demoted stay where they are known to be.
+  const moved = [...change.learners.filter((member) => !isDemotion(member)), ...change.addresses]
+  for (const { id, address } of moved) {
     const holder = [...members.values()].find((member) => member.address === address && member.id !== id)
     if (holder !== undefined) return `server ${holder.id} has the address ${address} already`
   }
@@ -60,11 +62,20 @@ function takeIn(
     if (known?.storeId !== undefined && member.storeId !== undefined && known.storeId !== member.storeId) {
       return `server ${member.id} is a member with another data directory (${known.storeId}, not ${member.storeId}): it was wiped or replaced; remove it first, or give the new one another id`
     }
-    voters.delete(member.id)
+    const wasVoter = voters.delete(member.id)
+    if (wasVoter && !isDemotion(member))
+      return `server ${member.id} is a voter already; to make it a learner, demote it`
+    if (!wasVoter && isDemotion(member)) return `server ${member.id} is no voter, so it cannot be demoted`
     learners.add(member.id)
-    members.set(member.id, { ...known, ...member })
+    // Whoever asked may have known less of it, or what is no longer so.
+    members.set(member.id, isDemotion(member) ? (known ?? member) : { ...known, ...member })
   }
   return undefined
+}
+
+/** Of a learner in a change: a new one says whether it is to be promoted, and a voter has nothing to say of that. */
+function isDemotion({ promotable }: Member): boolean {
+  return promotable === undefined
 }
 
 /** Only a learner is promotable. */

@@ -175,7 +175,7 @@ export interface InstallSnapshotReply {
 
 /** Asks the leader for another membership; each list may be empty. */
 export interface MembershipChange {
-  /** New members that listen only, or members to be listened to no more than that (a voter is demoted). */
+  /** Members that listen only: new ones, with `promotable` given either way, and voters to be demoted, without it. */
   readonly learners: readonly Member[]
   /** Learners that shall vote. */
   readonly promote: readonly ServerId[]

@@ -338,7 +338,12 @@ describe('a change of the membership', () => {
     await expect(one.changeMembership({ addLearners: [{ id: 2, address: 'nowhere' }] })).rejects.toEqual(
       code('INVALID_ARGUMENT'),
     )
-    await expect(one.changeMembership({ demote: [2] })).rejects.toEqual(code('INVALID_ARGUMENT'))
+    await expect(one.changeMembership({ demote: [2] })).rejects.toEqual(code('REFUSED'))
+    const address = await freeAddress()
+    await expect(one.changeMembership({ addLearners: [{ id: 1, address }] })).rejects.toMatchObject({
+      code: 'REFUSED',
+      message: expect.stringContaining('server 1 is a voter already') as string,
+    })
     await expect(one.changeMembership(Object.assign({ promote: [] }, { removed: [1] }))).rejects.toThrow(
       /have no "removed"; did you mean remove/,
     )

@@ -20,9 +20,10 @@ import {
   stepsIn,
 } from '../machine-harness.js'
 
-const four: Member = { id: 4, address: 'four:1' }
+const four: Member = { id: 4, address: 'four:1', promotable: false }
 const named = (id: number, storeId?: string): Member =>
   storeId === undefined ? { id, address: `${id}:1` } : { id, address: `${id}:1`, storeId }
+const learner = (id: number): Member => ({ ...named(id), promotable: true })
 const asked = (term: number, change: Partial<MembershipChange>, id = 1, nonce = 5): Message => {
   return { type: 'changeMembership', term, nonce, id, change: membershipChange(change) }
 }
@@ -103,17 +104,17 @@ describe('A change of the membership', () => {
   it('waits for the one before it: one at a time', () => {
     const machine = serving()
     machine.ask({ learners: [four] })
-    expect(refusalOf(machine, { learners: [named(5)] })).toContain('another change of the membership is under way')
+    expect(refusalOf(machine, { learners: [learner(5)] })).toContain('another change of the membership is under way')
     machine.completeWrites()
     machine.receive(2, accepted(1, 2))
     machine.receive(4, accepted(1, 2))
     machine.ask({ promote: [4] }, ++lastId)
     machine.completeWrites()
     for (const peer of [2, 3, 4]) machine.receive(peer, accepted(1, 3))
-    expect(refusalOf(machine, { learners: [named(5)] })).toContain('another change of the membership is under way')
+    expect(refusalOf(machine, { learners: [learner(5)] })).toContain('another change of the membership is under way')
     machine.completeWrites()
     for (const peer of [2, 3, 4]) machine.receive(peer, accepted(1, 4))
-    machine.ask({ learners: [named(5)] }, ++lastId)
+    machine.ask({ learners: [learner(5)] }, ++lastId)
     expect(machine.configurations.at(-1)?.configuration).toMatchObject({ voters: [1, 2, 3, 4], learners: [5] })
   })
 
@@ -139,7 +140,18 @@ describe('A change of the membership is refused, with the reason,', () => {
     ['promoting a stranger', { promote: [9] }, 'server 9 is no learner'],
     ['moving a stranger', { addresses: [{ id: 9, address: 'x:1' }] }, 'server 9 is no member'],
     ['moving to another’s address', { addresses: [{ id: 2, address: '3:1' }] }, 'server 3 has the address 3:1 already'],
-    ['taking another’s address', { learners: [{ id: 5, address: '3:1' }] }, 'server 3 has the address 3:1 already'],
+    [
+      'taking another’s address',
+      { learners: [{ ...learner(5), address: '3:1' }] },
+      'server 3 has the address 3:1 already',
+    ],
+    [
+      'adding a voter as a learner',
+      { learners: [learner(2)] },
+      'server 2 is a voter already; to make it a learner, demote',
+    ],
+    ['demoting a learner', { learners: [named(4)] }, 'server 4 is no voter, so it cannot be demoted'],
+    ['demoting a stranger', { learners: [named(9)] }, 'server 9 is no voter, so it cannot be demoted'],
     ['bringing another data directory', { learners: [named(2, 'wiped')] }, 'another data directory (two, not wiped)'],
     ['leaving no voter', { remove: [1, 2, 3] }, 'a cluster without a voter'],
   ])('%s', (_, change, reason) => {
@@ -247,7 +259,7 @@ describe('What a configuration says of its members', () => {
     machine.ask({ remove: [3] })
     commit(3)
     commit(4)
-    machine.ask({ learners: [named(3)] }, 2)
+    machine.ask({ learners: [learner(3)] }, 2)
     commit(5)
     machine.advance(HEARTBEAT_MS)
     expect(storeOfThird()).toBeUndefined()
@@ -275,6 +287,13 @@ describe('What a configuration says of its members', () => {
       learners: [2],
       members: [{ ...named(1, 'one'), address: 'new:1' }, named(2, 'two'), named(4, 'four')],
     })
+  })
+
+  it('a voter that is demoted keeps its address, whatever one who is behind takes for it', () => {
+    const members = [named(1, 'one'), named(2, 'two'), named(3, 'three')]
+    const machine = serving({ configuration: { voters: [1, 2, 3], learners: [], members } })
+    machine.ask({ learners: [{ id: 2, address: '3:1' }] })
+    expect(machine.configurations.at(-1)?.configuration).toMatchObject({ voters: [1, 3], learners: [2], members })
   })
 
   it('a vote counts only from the data directory that the configuration names: a wiped one has forgotten its own', () => {

@@ -39,14 +39,14 @@ describe('Thesis §4.1: a configuration is stored and sent as a special entry in
 
   it('and the leader, which sends to a new server as soon as it has appended the entry', () => {
     const machine = serving()
-    const effects = machine.ask({ learners: [{ id: 4, address: 'four:1' }] })
+    const effects = machine.ask({ learners: [{ id: 4, address: 'four:1', promotable: false }] })
     expect(ofType('appendEntries', effects).map(({ to }) => to)).toEqual([2, 3, 4])
     expect(machine.configurations.at(-1)?.configuration).toMatchObject(FOUR)
   })
 
   it('a learner alone needs no joint configuration, for no majority changes', () => {
     const machine = serving()
-    machine.ask({ learners: [{ id: 4, address: 'four:1' }] })
+    machine.ask({ learners: [{ id: 4, address: 'four:1', promotable: false }] })
     machine.completeWrites()
     expect(commitsIn(machine.receive(4, accepted(1, 2)))).toEqual([])
     expect(commitsIn(machine.receive(3, accepted(1, 2)))).toMatchObject([{ index: 2 }])

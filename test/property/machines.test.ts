@@ -42,10 +42,11 @@ const runShapes = fc.array(fc.record({ count: fc.integer({ min: 1, max: 3 }), la
 
 const ids = fc.uniqueArray(fc.integer({ min: 1, max: 7 }), { maxLength: 3 })
 const wanted = fc
-  .record({ learners: ids, promote: ids, remove: ids, addresses: ids, force: fc.boolean() })
-  .map(({ learners, addresses, ...rest }) => {
+  .record({ learners: ids, demoted: fc.boolean(), promote: ids, remove: ids, addresses: ids, force: fc.boolean() })
+  .map(({ learners, demoted, addresses, ...rest }) => {
     const moved = addresses.map((id) => ({ id, address: `moved ${id}` }))
-    return { ...rest, addresses: moved, learners: learners.map((id) => ({ id, address: `${id}:1`, promotable: true })) }
+    const listening = learners.map((id) => ({ id, address: `${id}:1`, ...(!demoted && { promotable: true }) }))
+    return { ...rest, addresses: moved, learners: listening }
   })
 /** Changes that have a chance: one list, or two. */
 const change = fc.oneof(

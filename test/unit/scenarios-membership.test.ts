@@ -111,7 +111,7 @@ describe('scenarios that broke other Raft systems: snapshots', () => {
     for (let id = 0; id < 3; id++) group.perform(leader, leader.propose(batch(id)))
     group.perform(leader, compactTo(leader, leader.disk.at(-1)!))
     expect(leader.context.log.boundary.index).toBe(leader.context.log.lastIndex)
-    group.perform(leader, leader.ask({ learners: [{ id: 4, address: 'four:1' }] }))
+    group.perform(leader, leader.ask({ learners: [{ id: 4, address: 'four:1', promotable: false }] }))
     group.until(() => group.of(4).context.commitIndex === leader.context.log.lastIndex)
     expect(group.of(4).configurations.at(-1)?.configuration.learners).toEqual([4])
   })
@@ -155,7 +155,11 @@ describe('scenarios that broke other Raft systems: membership and transfer', () 
   it('26. a new leader changes no configuration before an entry of its own term is committed', () => {
     const machine = elected({ entries: [first!, configurationRun(first, 1, { ...THREE, learners: [4] })] })
     machine.completeWrites()
-    for (const change of [{ remove: [2] }, { promote: [4] }, { learners: [{ id: 5, address: 'five:1' }] }]) {
+    for (const change of [
+      { remove: [2] },
+      { promote: [4] },
+      { learners: [{ id: 5, address: 'five:1', promotable: false }] },
+    ]) {
       const id = machine.context.leadership?.membership.taken.get(1)?.id ?? 0
       expect(answersIn(machine.ask(change, id + 1))).toMatchObject([{ reason: 'refused' }])
     }

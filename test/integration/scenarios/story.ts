@@ -315,7 +315,8 @@ export class Story {
   /** Another membership is asked for through server `id`; the answer is the index of the new configuration. */
   change(id: ServerId, wish: ChangeWish): Call<LogIndex> {
     const { add = [], promote = [], remove = [], force = false } = wish
-    const change: MembershipChange = { learners: add.map(memberOf), promote, remove, addresses: [], force }
+    const learners = add.map((newcomer) => ({ ...memberOf(newcomer), promotable: false }))
+    const change: MembershipChange = { learners, promote, remove, addresses: [], force }
     return this.#call((_, resolve, reject) => {
       const deadline = (this.server(id).running?.clock.now() ?? 0) + MINUTE
       this.server(id).running?.server.changeMembership(change, { resolve, reject, deadline })
