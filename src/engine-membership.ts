@@ -45,7 +45,7 @@ export function validateChange(request: MembershipChangeRequest, context: RaftCo
   for (const [name, ids] of Object.entries({ promote, demote, remove })) checkIds(name, ids)
   checkMembers('addLearners', addLearners, ['id', 'address', 'promotable'])
   checkMembers('addresses', addresses, ['id', 'address'])
-  if (typeof force !== 'boolean') throw invalid('force is neither true nor false')
+  if (typeof force !== 'boolean') throw invalid(`force is ${shown(force)}; it must be true or false`)
   const learners = addLearners.map(({ id, address, promotable = true }) => ({ id, address, promotable }))
   return { learners: [...learners, ...demoted(demote, context)], promote, remove, addresses, force }
 }
@@ -63,18 +63,20 @@ function demoted(ids: readonly ServerId[], context: RaftContext): readonly Pick<
 
 function checkIds(name: string, ids: readonly unknown[]): void {
   // Also where an array has holes, which `every` would pass over.
-  if (!Array.isArray(ids) || !Array.from<unknown>(ids).every(isServerId))
-    throw invalid(`${name} is no list of server ids`)
+  if (Array.isArray(ids) && Array.from<unknown>(ids).every(isServerId)) return
+  throw invalid(`${name} is ${shown(ids)}; it must be a list of server ids: integers from 1 to ${SERVER_ID_MAX}`)
 }
 
 function checkMembers(name: string, members: unknown, names: readonly string[]): void {
-  if (!Array.isArray(members)) throw invalid(`${name} is no list of { ${names.join(', ')} }`)
+  if (!Array.isArray(members))
+    throw invalid(`${name} is ${shown(members)}; it must be a list of { ${names.join(', ')} }`)
   for (const [at, member] of Array.from<unknown>(members).entries()) {
     checkNames(member, `the parts of ${name}[${at}]`, names)
     const { id, address, promotable } = member
-    if (!isServerId(id)) throw invalid(`${name}[${at}] has no server id`)
+    if (!isServerId(id))
+      throw invalid(`${name}[${at}].id is ${shown(id)}; it must be an integer from 1 to ${SERVER_ID_MAX}`)
     if (typeof address !== 'string' || parseAddress(address) === undefined) {
-      throw invalid(`${name}[${at}].address is not host:port`)
+      throw invalid(`${name}[${at}].address is ${shown(address)}; it must be host:port`)
     }
     if (promotable !== undefined && typeof promotable !== 'boolean') {
       throw invalid(`${name}[${at}].promotable is ${shown(promotable)}; it must be true or false`)

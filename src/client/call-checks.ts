@@ -2,6 +2,7 @@ import { ActorumError } from '../errors.js'
 import { checkNames, shown, type CallOptions, type ReadOptions } from '../options.js'
 import type { LogIndex } from '../machines/types.js'
 import type { LeaseId } from '../state-machines/kv/commands.js'
+import { TTL_MS_MAX } from '../state-machines/kv/limits.js'
 import type { CausalOptions, DeleteOptions, KeyReadOptions, PutOptions } from './client-api.js'
 
 export const CALL_NAMES = ['signal', 'timeoutMs']
@@ -23,7 +24,7 @@ export function putTerms(options: PutOptions | undefined, callNames: readonly st
   if (lease !== undefined && ttlMs !== undefined) throw invalid('a put has both a lease and a ttlMs; give one of them')
   return {
     lease: lease === undefined ? undefined : leaseIdOf(lease),
-    ttlMs: ttlMs === undefined ? undefined : checkedInteger('ttlMs', ttlMs, 1),
+    ttlMs: ttlMs === undefined ? undefined : checkedInteger('ttlMs', ttlMs, 1, TTL_MS_MAX),
     wantPrevious: checkedFlag('previous', previous),
   }
 }
@@ -38,8 +39,9 @@ export function wantsPrevious(options: DeleteOptions | undefined, callNames: rea
 
 /** Milliseconds of a time to live given in seconds: at least one. Throws INVALID_ARGUMENT. */
 export function ttlMsOf(ttlSecs: number): number {
-  if (typeof ttlSecs === 'number' && ttlSecs > 0 && ttlSecs < Infinity) return Math.ceil(ttlSecs * 1000)
-  throw invalid(`ttlSecs is ${shown(ttlSecs)}; it must be a number above 0`)
+  const max = TTL_MS_MAX / 1000
+  if (typeof ttlSecs === 'number' && ttlSecs > 0 && ttlSecs <= max) return Math.ceil(ttlSecs * 1000)
+  throw invalid(`ttlSecs is ${shown(ttlSecs)}; it must be a number above 0 and at most ${max}`)
 }
 
 /** Checks a lease's id, or takes it from its handle. Throws INVALID_ARGUMENT. */

@@ -172,7 +172,10 @@ export interface CausalView extends ClientApi {
 export interface ClientApi {
   /** Sets a key. `revision` is the write's log index: later writes have higher ones, on every key. */
   put(key: Bytes, value: Bytes, options?: PutOptions): Promise<PutAnswer>
-  /** Sets a key that goes after `ttlSecs` seconds of cluster time, a number above 0. The same as `put` with `ttlMs`. */
+  /**
+   * Sets a key that goes after `ttlSecs` seconds of cluster time, a number above 0 and at most 3,162,240,000 (about a
+   * hundred years). The same as `put` with `ttlMs`.
+   */
   putWithTtl(key: Bytes, value: Bytes, ttlSecs: number, options?: CallOptions): Promise<PutAnswer>
   /** Removes a key. `deleted` is false when there was none. */
   delete(key: Bytes, options?: DeleteOptions): Promise<DeleteAnswer>

@@ -1,6 +1,6 @@
 import { ActorumError } from '../errors.js'
 import type { KvCompare, KvOperation, TxnCommand } from '../state-machines/kv/commands.js'
-import { TXN_DEPTH_MAX } from '../state-machines/kv/limits.js'
+import { TTL_MS_MAX, TXN_DEPTH_MAX, TXN_RANGE_ENTRIES_MAX } from '../state-machines/kv/limits.js'
 import { boundChars, validateKey, validateValue } from '../state-machines/kv/keys.js'
 import { checkedInteger, invalid } from './call-checks.js'
 import type { StoreLimits } from './store-port.js'
@@ -48,7 +48,7 @@ function checkOperation(operation: KvOperation, limits: Limits, depth: number): 
       validateKey(operation.key, keyBytesMax)
       validateValue(operation.value, valueBytesMax)
       checkNumber('lease', operation.lease)
-      checkNumber('ttlMs', operation.ttlMs)
+      checkNumber('ttlMs', operation.ttlMs, TTL_MS_MAX)
       return
     case 'delete':
     case 'get':
@@ -61,7 +61,7 @@ function checkOperation(operation: KvOperation, limits: Limits, depth: number): 
       return
     case 'deleteRange':
     case 'range':
-      if (operation.type === 'range') checkNumber('limit', operation.limit)
+      if (operation.type === 'range') checkNumber('limit', operation.limit, TXN_RANGE_ENTRIES_MAX)
       // A range of one key ends a byte after it.
       boundChars(operation.from, 'bound from', keyBytesMax + 1)
       if (operation.to !== undefined) boundChars(operation.to, 'bound to', keyBytesMax + 1)
@@ -73,8 +73,8 @@ function checkOperation(operation: KvOperation, limits: Limits, depth: number): 
   }
 }
 
-function checkNumber(name: string, given: number | undefined): void {
-  if (given !== undefined) checkedInteger(name, given, 1)
+function checkNumber(name: string, given: number | undefined, max?: number): void {
+  if (given !== undefined) checkedInteger(name, given, 1, max)
 }
 
 function noOperation(): ActorumError {

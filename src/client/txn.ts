@@ -247,7 +247,7 @@ function nested<Then extends Operations, Else extends Operations>(parts: TxnPart
   }
 }
 
-/** A string is as it is. What is neither is refused when the transaction is committed. */
+/** A string is as it is. What is neither, or is detached and so empty, is refused when the transaction is committed. */
 function copied(bytes: Bytes): Bytes {
-  return bytes instanceof Uint8Array ? new Uint8Array(bytes) : bytes
+  return bytes instanceof Uint8Array && bytes.length > 0 ? new Uint8Array(bytes) : bytes
 }

@@ -1,6 +1,7 @@
 import { firstValueFrom } from 'rxjs'
 import { describe, expect, it } from 'vitest'
 import type { StoreClient } from '../../src/client/store-client.js'
+import { compare, op } from '../../src/client/txn.js'
 import type { KeyReadOptions, PutOptions, RangeOptions } from '../../src/client/client-api.js'
 import type { ActorumError } from '../../src/errors.js'
 import { clientOf, done, lone } from './memory-clients.js'
@@ -80,6 +81,41 @@ describe('a write', () => {
     ]
     for (const call of [...wrong, ...others]) await expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     await expect(client.put('key', 'value', untyped({ previos: true }))).rejects.toThrow(/did you mean previous\?/)
+  })
+
+  it('out of bounds is told the bounds that hold, in the words of the call', async () => {
+    const { client } = lone()
+    for (const ttlMs of [0, 2 ** 53]) {
+      await expect(client.put('key', 'value', { ttlMs })).rejects.toThrow(
+        `ttlMs is ${ttlMs}; it must be an integer from 1 to 3162240000000`,
+      )
+    }
+    await expect(client.putWithTtl('key', 'value', 3.2e9)).rejects.toThrow(
+      'ttlSecs is 3200000000; it must be a number above 0 and at most 3162240000',
+    )
+  })
+
+  it('of bytes whose buffer was transferred is refused, also within a transaction', async () => {
+    const { client } = lone()
+    const detached = new Uint8Array(3)
+    structuredClone(detached.buffer, { transfer: [detached.buffer] })
+    const calls = [
+      client.put('key', detached),
+      client.put(detached, 'value'),
+      client.compareAndSwap('key', detached, 'value'),
+      client.deleteRange({ prefix: detached }),
+      client.txn().then(op.put('key', detached)).commit(),
+      client
+        .txn()
+        .if(compare.value('key', '=', detached))
+        .commit(),
+    ]
+    for (const call of calls) {
+      await expect(call).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringContaining('is detached') as string,
+      })
+    }
   })
 
   it('answers with bytes that are its own', async () => {

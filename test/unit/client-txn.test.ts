@@ -172,6 +172,12 @@ describe('a transaction', () => {
       client.txn().if(compare.version('key', '=', untyped(Symbol('version')))),
     ]
     for (const txn of wrong) await expect(txn.commit()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await expect(
+      client
+        .txn()
+        .then(op.range({ prefix: '', limit: 0 }))
+        .commit(),
+    ).rejects.toThrow('limit is 0; it must be an integer from 1 to 10000')
     await expect(client.txn().commit(untyped({ previous: true }))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     expect(() => op.put('key', 'value', untyped({ timeoutMs: 5 }))).toThrow(/no "timeoutMs"/)
     expect(() => op.txn(untyped<TxnParts<[], []>>({ when: [] }))).toThrow(/no "when"/)

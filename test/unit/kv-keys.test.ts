@@ -34,6 +34,17 @@ describe('keys and values of the key-value store', () => {
     expect(() => validateValue(untyped(new ArrayBuffer(1)), 10)).toThrow(refusal('INVALID_ARGUMENT', /of type object/))
   })
 
+  it('refuses an array whose buffer was transferred, and knows it from an empty one', () => {
+    const detached = [new Uint8Array(3), Buffer.alloc(3)]
+    for (const bytes of detached) structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+    for (const bytes of detached) {
+      expect(() => validateKey(bytes, 10)).toThrow(refusal('INVALID_ARGUMENT', /key is detached/))
+      expect(() => validateValue(bytes, 10)).toThrow(refusal('INVALID_ARGUMENT', /value is detached/))
+    }
+    expect(validateValue(new Uint8Array(0), 10)).toBe(0)
+    expect(validateValue(Buffer.alloc(0), 10)).toBe(0)
+  })
+
   it('refuses half a surrogate pair, which has no UTF-8', () => {
     for (const text of ['\ud83d', 'a\udc00', '\ud83d\ud83d\udc00', 'x'.repeat(50) + '\udfff']) {
       expect(() => validateKey(text, 100)).toThrow(refusal('INVALID_ARGUMENT', /surrogate/))

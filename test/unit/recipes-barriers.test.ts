@@ -43,6 +43,9 @@ describe('a semaphore', () => {
     await world.done(semaphore(world.leading, 'x', 2).acquire(TTL))
     expect(await world.codeOf(semaphore(world.leading, 'x', 3).acquire(TTL))).toBe('INVALID_ARGUMENT')
     expect(() => semaphore(world.leading, 'x', 0)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    const two: unknown = '2'
+    expect(() => semaphore(world.leading, 'x', two as number)).toThrow('is "2"; it must be an integer')
+    expect(() => doubleBarrier(world.leading, 'x', two as number)).toThrow('is "2"; it must be an integer')
   })
 })
 

@@ -74,6 +74,7 @@ describe('a lock', () => {
     expect(await world.codeOf(lock(world.leading, 'x', { timeoutMs: 0 }))).toBe('INVALID_ARGUMENT')
     expect(await world.codeOf(lock(world.leading, 'x', { ttlMs: 10 }))).toBe('INVALID_ARGUMENT')
     expect(await world.codeOf(lock(world.leading, '', TTL))).toBe('INVALID_ARGUMENT')
+    await expect(lock(world.leading, '', TTL)).rejects.toThrow('is ""; give a string that is not empty')
     const none: object[] = [{ signal: { aborted: false, addEventListener: 1 } }, { timeoutMs: Symbol('time') }]
     for (const wrong of none) expect(await world.codeOf(lock(world.leading, 'x', wrong))).toBe('INVALID_ARGUMENT')
     const misspelt = { ...TTL, ttl: 1000 }

@@ -16,7 +16,10 @@ export function placeOf(kind: RecipeKind, name: string): string {
 /** @throws ActorumError INVALID_ARGUMENT */
 export function partOfKey(what: string, name: string): string {
   if (typeof name !== 'string' || name === '') {
-    throw new ActorumError('INVALID_ARGUMENT', `the name of a ${what} is ${shown(name)}; give a string`)
+    throw new ActorumError(
+      'INVALID_ARGUMENT',
+      `the name of a ${what} is ${shown(name)}; give a string that is not empty`,
+    )
   }
   try {
     return encodeURIComponent(name)

@@ -20,7 +20,8 @@ const CHARS_PER_CALL = 8192
 /**
  * Checks a key and gives its length in bytes.
  * @param keyBytesMax - the option of that name
- * @throws ActorumError INVALID_ARGUMENT: empty, neither string nor Uint8Array, or a string without UTF-8. TOO_LARGE.
+ * @throws ActorumError INVALID_ARGUMENT: empty, neither string nor Uint8Array, a string without UTF-8, or an array whose
+ * buffer was transferred. TOO_LARGE.
  */
 export function validateKey(key: Bytes, keyBytesMax: number): number {
   const length = validLength(key, 'key', keyBytesMax, 'keyBytesMax')
@@ -31,7 +32,8 @@ export function validateKey(key: Bytes, keyBytesMax: number): number {
 /**
  * Checks a value (or the value expected by a compare-and-swap), which may be empty, and gives its length in bytes.
  * @param valueBytesMax - the option of that name
- * @throws ActorumError INVALID_ARGUMENT: neither string nor Uint8Array, or a string without UTF-8. TOO_LARGE.
+ * @throws ActorumError INVALID_ARGUMENT: neither string nor Uint8Array, a string without UTF-8, or an array whose buffer
+ * was transferred. TOO_LARGE.
  */
 export function validateValue(value: Bytes, valueBytesMax: number): number {
   return validLength(value, 'value', valueBytesMax, 'valueBytesMax')
@@ -51,7 +53,22 @@ function validLength(bytes: unknown, what: string, bytesMax: number, option: str
     const limit = `more than the ${bytesMax} that the option ${option} allows`
     throw new ActorumError('TOO_LARGE', `the ${what} has ${length} bytes, ${limit}`)
   }
+  if (length === 0 && isDetached(bytes)) {
+    const advice = 'give the bytes before that, or a copy of them'
+    throw new ActorumError('INVALID_ARGUMENT', `the ${what} is detached, since its buffer was transferred; ${advice}`)
+  }
   return length
+}
+
+/** Such an array has the length 0 and is good for nothing. Not every engine's buffers can be asked themselves. */
+function isDetached(bytes: unknown): boolean {
+  if (!(bytes instanceof Uint8Array)) return false
+  try {
+    bytes.slice()
+    return false
+  } catch {
+    return true
+  }
 }
 
 /** Checks a key, as `validateKey` does, and gives it as the store's map knows it. Copies a buffer's bytes. */
