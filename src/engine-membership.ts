@@ -92,15 +92,15 @@ function invalid(text: string): ActorumError {
   return new ActorumError('INVALID_ARGUMENT', `${text}; the membership was not changed`)
 }
 
-/** The members as the latest configuration has them, in order of their ids. */
-export function membersOf(context: RaftContext): readonly ClusterMember[] {
+/** The members as the latest configuration has them, in order of their ids. A server that runs no more knows no leader. */
+export function membersOf(context: RaftContext, leaderId: ServerId | undefined): readonly ClusterMember[] {
   const { voters, votersOutgoing = [], learners, members = [] } = latestConfiguration(context).configuration
   return [...new Set([...voters, ...votersOutgoing, ...learners])]
     .sort((one, other) => one - other)
     .map((id) => {
       const member = members.find((known) => known.id === id)
       const role = voters.includes(id) || votersOutgoing.includes(id) ? 'voter' : learnerRole(member)
-      return { id, address: member?.address ?? '', role, isLeader: id === context.leaderId }
+      return { id, address: member?.address ?? '', role, isLeader: id === leaderId }
     })
 }
 

@@ -208,7 +208,7 @@ export class EmbeddedEngine {
 
   /** The members as this server knows them, in order of their ids. */
   members(): readonly ClusterMember[] {
-    return membersOf(this.#server.context)
+    return membersOf(this.#server.context, this.leaderId)
   }
 
   #cluster(): ClusterSource {

@@ -183,6 +183,7 @@ describe('stopping an engine', () => {
     await Promise.all([engine.stop(), engine.stop(), engine[Symbol.asyncDispose]()])
     await engine.stop()
     expect(engine).toMatchObject({ isLeader: false, leaderId: undefined })
+    expect(engine.members()).toMatchObject([{ id: engine.id, isLeader: false }])
   })
 
   it('may be done before it is ready', async () => {
@@ -401,6 +402,7 @@ describe('an engine that fails', () => {
     vi.spyOn(RecordLogStore.prototype, 'write').mockImplementationOnce((_, callback) => callback(failure))
     await expect(engine.client.put('key', 'value')).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
     expect(engine).toMatchObject({ role: 'failed', isLeader: false, leaderId: undefined })
+    expect(engine.members()).toMatchObject([{ id: engine.id, isLeader: false }])
     expect(engine.status().failure).toMatchObject({ code: 'STORAGE_FAILED' })
     await expect(engine.client.put('key', 'value')).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
     await expect(engine.client.getEventual('key')).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
