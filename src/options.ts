@@ -61,7 +61,10 @@ export interface EngineOptions {
 
   /** How long a call waits unless it says otherwise. 1 to 2^31 − 1, default 5,000. */
   readonly requestTimeoutMs?: number | undefined
-  /** Whether a follower hands its clients' calls to the leader; if not, NOT_LEADER names the leader. Default true. */
+  /**
+   * Whether a follower hands its clients' calls to the leader; if not, NOT_LEADER names the leader. Changes of the
+   * membership are handed on all the same. Default true.
+   */
   readonly forwardToLeader?: boolean | undefined
   /** Longest key. 1 to 1 MiB, default 64 KiB. The same on all servers. */
   readonly keyBytesMax?: number | undefined

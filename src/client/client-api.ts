@@ -243,10 +243,13 @@ export interface ClientApi {
   /** Makes sure that there is a leader and that this client knows it, and the members, by a round to a quorum. */
   refresh(options?: CallOptions): Promise<void>
   listMembers(): Promise<readonly ClusterMember[]>
-  /** As far as this client knows. */
+  /** As far as this client knows; undefined once its engine has stopped. It never throws, also once the client is closed. */
   leaderId(): ServerId | undefined
   /** Who belongs to the cluster: now, and whenever that changes. */
   watchMembership(): Observable<Membership>
-  /** Ends watches and keep-alives; later calls fail with STOPPED. An embedded client closes with its engine, too. */
+  /**
+   * Ends watches and keep-alives; later calls fail with STOPPED, but for `leaderId()`. An embedded client closes with its
+   * engine, too.
+   */
   close(): Promise<void>
 }

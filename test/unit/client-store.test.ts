@@ -312,6 +312,7 @@ describe('a client', () => {
         () => closed.watchMembership(),
       ]
       for (const call of others) expect(call).toThrow(expect.objectContaining({ code: 'STOPPED' }))
+      expect(() => closed.leaderId()).not.toThrow()
     }
     await client.close()
   })

@@ -19,7 +19,8 @@ export type Job<Result> = (signal: AbortSignal, leadership: LeadershipHold) => R
  * Runs a job on one process at a time, of all that call this with the same name: campaigns, runs it, and when leadership
  * is lost tells it by its signal, waits until it has ended, and campaigns again. A job that ends while it leads ends this
  * call, with what it returned or threw; then the next process runs its own. What a job writes that did not hear its
- * signal in time is refused where it goes through `leadership.guarded()`.
+ * signal in time is refused where it goes through `leadership.guarded()`. It waits for its turn as long as it takes, and
+ * has no `timeoutMs`: a `signal` ends it.
  * @throws ActorumError ABORTED when `signal` fires, INVALID_ARGUMENT
  */
 export async function leaderOf<Result>(
