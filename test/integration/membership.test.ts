@@ -350,6 +350,23 @@ describe('a change of the membership', () => {
     expect(votersOf(one)).toEqual([1])
   })
 
+  it('is judged by the leader, on whichever server it is asked for', async () => {
+    const engines = await servers.grown(3)
+    const leader = leaderAmong(engines)
+    const [follower, other] = othersThan(leader, engines)
+    const { address } = leader.members().find(({ id }) => id === other!.id)!
+    const adding = follower!.changeMembership({ addLearners: [{ id: other!.id, address }] })
+    await expect(adding).rejects.toThrow(/is a voter already; to make it a learner, demote it/)
+    await follower!.changeMembership({ demote: [other!.id] })
+    await until(() => !votersOf(leader).includes(other!.id), 'it only listens')
+    expect(leader.members().find(({ id }) => id === other!.id)).toMatchObject({ address, role: 'readOnly' })
+    const again = follower!.changeMembership({ demote: [other!.id] })
+    await expect(again).rejects.toMatchObject({
+      code: 'REFUSED',
+      message: expect.stringContaining('no voter') as string,
+    })
+  })
+
   it('writes nothing that no server could start on', async () => {
     const one = await servers.first()
     const learner = { id: 2, address: await freeAddress() }
