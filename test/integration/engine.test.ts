@@ -383,6 +383,7 @@ describe('what people hand to an engine', () => {
     const outcome = await place.start({ clusterId: 'another' }).then(
       async (engine) => {
         await until(() => engine.role === 'failed', 'its log has told')
+        // It lets go of its directory only then.
         await engine.stop()
         return engine.status().failure
       },
