@@ -79,7 +79,8 @@ export class JoinAnswers {
 
   #change(member: Member, isKnown: boolean, answer: (answer: JoinAnswer) => void): void {
     const { id, address } = member
-    const change = isKnown ? { addresses: [{ id, address }] } : { learners: [member] }
+    const learner = { ...member, promotable: member.promotable ?? false }
+    const change = isKnown ? { addresses: [{ id, address }] } : { learners: [learner] }
     this.#ports.changeMembership(
       { ...NO_CHANGE, ...change },
       {

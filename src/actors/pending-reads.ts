@@ -65,6 +65,11 @@ export class PendingReads {
     return this.#count
   }
 
+  /** From 0 to 1: of what may wait. */
+  get share(): number {
+    return this.#count / this.#limits.pendingReadsMax
+  }
+
   add(request: ReadRequest, lease: boolean): void {
     if (this.#count >= this.#limits.pendingReadsMax) {
       throw new ActorumError('BUSY', `${this.#count} reads wait for their turn; try again later (pendingReadsMax)`)

@@ -249,8 +249,7 @@ export class RaftServer<Command, Result> {
   }
 
   get load(): ServerLoad {
-    const readsShare = this.#reads.size / this.#options.limits.pendingReadsMax
-    return { writingSince: this.#writingSince, pendingShare: Math.max(this.#proposals.share, readsShare) }
+    return { writingSince: this.#writingSince, pendingShare: Math.max(this.#proposals.share, this.#reads.share) }
   }
 
   /** True once a leader is known and the no-op of its term is committed, and applied here. */
