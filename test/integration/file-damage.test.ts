@@ -183,7 +183,7 @@ describe('SCENARIO 20: on segment files, damage', () => {
   it('a format byte that is not known, with a checksum that is right, asks for an upgrade', async () => {
     const { path } = await lastSegment(place.directory)
     await change(path, (bytes) => {
-      bytes[0] = 2
+      bytes[0] = 3
       bytes.writeUInt32BE(crc32(bytes.subarray(8, 32), crc32(bytes.subarray(0, 4))), 4)
     })
     const error = await errorOf(OpenStore.open(place.store()))

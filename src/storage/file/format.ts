@@ -2,64 +2,34 @@ import { decodeRun } from '../../machines/entry-run.js'
 import type { EntryRun, Malformed } from '../../machines/entry-run.js'
 import type { Checksum, LogIndex } from '../../machines/types.js'
 import type { RecordBatch } from '../record-disk.js'
+import type { Salt } from './segment-header.js'
+import { sumAround, viewOf } from './sums.js'
 import { isZeros } from './zeros.js'
 
 /**
- * A segment is a header and frames, then zeros: what was allocated and not yet written.
- *
- *     0 u8  format      4 u32 checksum of all other bytes   16 u32 group   (all big-endian)
- *     1 u24 0           8 f64 sequence                      20 zeros
- *
- * Sequences rise by one; the checksum keeps its place in every format, so that a newer format is told from damage.
- *
- * A frame is one batch, sound as a whole or not at all:
+ * A segment is a header and frames, then zeros: what was allocated and not yet written. A frame is one batch, sound as a
+ * whole or not at all:
  *
  *     0 u32 mark                          12 u32 group          28 u32 count of runs
  *     4 u32 checksum of the head's others 16 f64 truncateFrom   32 u32 length of the frame
- *     8 u32 the frame before's checksum   24 u32 recordLength   36 u32 0
+ *     8 u32 the frame before's checksum   24 u32 recordLength   36 u32 checksum of bytes 0–3 and 8–35
  *
  *     40 server record, { f64 firstIndex, u32 length, u32 checksum } for each run, then the runs; zeros up to 8
  *
  * The head reaches to the runs, whose own checksums it repeats: so nothing is summed twice, and yet all is. It chains a
  * frame to the one before, so that one from another place or time shows. The first frame of each segment carries the
  * server record, whatever its batch does: older segments can go.
+ *
+ * Both checksums start from the segment's salt. The one at 36 says of forty bytes whether they are a head at all: before
+ * it has, no length in them is believed, so that to look for frames among any bytes takes time in proportion to them.
  */
-const SEGMENT_FORMAT = 1
-export const SEGMENT_HEADER_BYTES = 32
-const SEGMENT_CHECKSUM_AT = 4
-
 const FRAME_MARK = 0xac70_f2a3
 const FRAME_HEADER_BYTES = 40
 const FRAME_CHECKSUM_AT = 4
+const HEAD_CHECKSUM_AT = 36
 const RUN_ENTRY_BYTES = 16
 /** Frames begin at multiples of this, so that one can be looked for behind damage. */
 export const FRAME_ALIGNMENT = 8
-
-export function encodeSegmentHeader(sequence: number, checksum: Checksum): Uint8Array {
-  const bytes = new Uint8Array(SEGMENT_HEADER_BYTES)
-  const view = new DataView(bytes.buffer)
-  view.setUint8(0, SEGMENT_FORMAT)
-  view.setFloat64(8, sequence)
-  view.setUint32(SEGMENT_CHECKSUM_AT, sumAround(bytes, SEGMENT_CHECKSUM_AT, checksum))
-  return bytes
-}
-
-/** Why `bytes` does not begin the segment of this sequence; undefined when it does. */
-export function faultOfSegmentHeader(bytes: Uint8Array, sequence: number, checksum: Checksum): Malformed | undefined {
-  if (bytes.length < SEGMENT_HEADER_BYTES) return { malformed: `its ${bytes.length} bytes are too few` }
-  const header = bytes.subarray(0, SEGMENT_HEADER_BYTES)
-  const view = viewOf(header)
-  if (view.getUint32(SEGMENT_CHECKSUM_AT) !== sumAround(header, SEGMENT_CHECKSUM_AT, checksum)) {
-    return { malformed: 'its header does not match its checksum' }
-  }
-  const format = view.getUint8(0)
-  const group = view.getUint32(16)
-  if (format !== SEGMENT_FORMAT || group !== 0) {
-    return { malformed: `format ${format} of group ${group} is not known here`, newer: true }
-  }
-  const found = view.getFloat64(8)
-  return found === sequence ? undefined : { malformed: `it is segment ${found}` }
-}
 
 /** A batch as it goes to the file: the pieces in order, the runs' own bytes among them. */
 export interface FramePieces {
@@ -76,7 +46,7 @@ export function frameLength({ runs }: RecordBatch, recordLength: number): number
   return aligned(runs.reduce((sum, { bytes }) => sum + bytes.length, head))
 }
 
-export function encodeFrame(batch: RecordBatch, previousChecksum: number, checksum: Checksum): FramePieces {
+export function encodeFrame(batch: RecordBatch, previousChecksum: number, salt: Salt, checksum: Checksum): FramePieces {
   const { serverRecord, removed, runs } = batch
   const recordLength = serverRecord?.length ?? 0
   const length = frameLength(batch, recordLength)
@@ -100,7 +70,8 @@ export function encodeFrame(batch: RecordBatch, previousChecksum: number, checks
     written += run.bytes.length
   }
   if (written < length) pieces.push(new Uint8Array(length - written))
-  const sum = sumAround(head, FRAME_CHECKSUM_AT, checksum)
+  if (salt.ofHeads !== undefined) view.setUint32(HEAD_CHECKSUM_AT, headSum(head, checksum, salt.ofHeads))
+  const sum = sumAround(head, FRAME_CHECKSUM_AT, checksum, salt.ofFrames)
   view.setUint32(FRAME_CHECKSUM_AT, sum)
   return { pieces, length, checksum: sum, runsAt: head.length }
 }
@@ -130,19 +101,14 @@ export interface FrameRun {
 }
 
 /** The frame that begins at `at`; undefined where there is no sound one. */
-export function decodeFrame(segment: Uint8Array, at: number, checksum: Checksum): Frame | undefined {
-  if (at + FRAME_HEADER_BYTES > segment.length) return undefined
+export function decodeFrame(segment: Uint8Array, at: number, salt: Salt, checksum: Checksum): Frame | undefined {
+  const head = decodeHead(segment, at, salt, checksum)
+  if (head === undefined) return undefined
+  const { recordLength, headLength, end } = head
   const view = viewOf(segment.subarray(at))
-  if (view.getUint32(0) !== FRAME_MARK) return undefined
-  const recordLength = view.getUint32(24)
-  const runsLength = view.getUint32(28)
-  const length = view.getUint32(32)
-  const headLength = FRAME_HEADER_BYTES + recordLength + runsLength * RUN_ENTRY_BYTES
-  if (headLength > length || at + length > segment.length) return undefined
-  const sum = sumAround(segment.subarray(at, at + headLength), FRAME_CHECKSUM_AT, checksum)
+  const sum = sumAround(segment.subarray(at, at + headLength), FRAME_CHECKSUM_AT, checksum, salt.ofFrames)
   if (view.getUint32(FRAME_CHECKSUM_AT) !== sum) return undefined
-  const end = at + length
-  const runs = decodeRuns(segment, at, { recordLength, runsLength, headLength, end }, checksum)
+  const runs = decodeRuns(segment, at, head, checksum)
   const recordAt = at + FRAME_HEADER_BYTES
   return (
     runs && {
@@ -157,10 +123,10 @@ export function decodeFrame(segment: Uint8Array, at: number, checksum: Checksum)
 }
 
 /** Where, from `from` on, the next frame may begin. */
-export function nextFrameMark(segment: Uint8Array, from: number): number | undefined {
+export function nextHead(segment: Uint8Array, from: number, salt: Salt, checksum: Checksum): number | undefined {
   const view = viewOf(segment)
   for (let at = from; at + FRAME_HEADER_BYTES <= segment.length; at += FRAME_ALIGNMENT) {
-    if (view.getUint32(at) === FRAME_MARK) return at
+    if (view.getUint32(at) === FRAME_MARK && decodeHead(segment, at, salt, checksum) !== undefined) return at
   }
   return undefined
 }
@@ -171,6 +137,25 @@ interface Head {
   readonly headLength: number
   /** Where the frame ends in the segment. */
   readonly end: number
+}
+
+/** What the first forty bytes of a frame say; undefined where they are none, or not of one that fits here. */
+function decodeHead(segment: Uint8Array, at: number, { ofHeads }: Salt, checksum: Checksum): Head | undefined {
+  if (at + FRAME_HEADER_BYTES > segment.length) return undefined
+  const bytes = segment.subarray(at, at + FRAME_HEADER_BYTES)
+  const view = viewOf(bytes)
+  if (view.getUint32(0) !== FRAME_MARK) return undefined
+  if (ofHeads !== undefined && view.getUint32(HEAD_CHECKSUM_AT) !== headSum(bytes, checksum, ofHeads)) return undefined
+  const recordLength = view.getUint32(24)
+  const runsLength = view.getUint32(28)
+  const length = view.getUint32(32)
+  const headLength = FRAME_HEADER_BYTES + recordLength + runsLength * RUN_ENTRY_BYTES
+  if (headLength > length || at + length > segment.length) return undefined
+  return { recordLength, runsLength, headLength, end: at + length }
+}
+
+function headSum(head: Uint8Array, checksum: Checksum, salt: number): number {
+  return sumAround(head.subarray(0, HEAD_CHECKSUM_AT), FRAME_CHECKSUM_AT, checksum, salt)
 }
 
 function decodeRuns(segment: Uint8Array, at: number, head: Head, checksum: Checksum): FrameRun[] | undefined {
@@ -197,13 +182,4 @@ function isThatRun(run: EntryRun | Malformed, firstIndex: LogIndex, checksum: nu
 
 function aligned(length: number): number {
   return Math.ceil(length / FRAME_ALIGNMENT) * FRAME_ALIGNMENT
-}
-
-/** The checksum of all bytes but the four at `at`, where it is kept. */
-function sumAround(bytes: Uint8Array, at: number, checksum: Checksum): number {
-  return checksum(bytes.subarray(at + 4), checksum(bytes.subarray(0, at)))
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -1,9 +1,11 @@
 import { ActorumError } from '../../errors.js'
 import type { Checksum, LogIndex } from '../../machines/types.js'
-import { decodeFrame, FRAME_ALIGNMENT, faultOfSegmentHeader, nextFrameMark, SEGMENT_HEADER_BYTES } from './format.js'
+import { decodeFrame, FRAME_ALIGNMENT, nextHead } from './format.js'
 import type { Frame } from './format.js'
 import { RunPlaces } from './run-places.js'
 import type { RunPlace } from './run-places.js'
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
+import type { Salt } from './segment-header.js'
 import { isZeros } from './zeros.js'
 
 /** A place in the log's files. */
@@ -47,16 +49,16 @@ export class Replay {
 
   /** The next segment, whole. Throws CORRUPT or UNSUPPORTED_FORMAT. */
   take(sequence: number, bytes: Uint8Array): void {
-    this.#checkSegment(sequence, bytes)
+    const salt = this.#saltOf(sequence, bytes)
     this.sequences.push(sequence)
     this.end ??= { segment: sequence, at: SEGMENT_HEADER_BYTES }
     let at = SEGMENT_HEADER_BYTES
     for (;;) {
-      const frame = decodeFrame(bytes, at, this.#checksum)
+      const frame = decodeFrame(bytes, at, salt, this.#checksum)
       if (frame === undefined) {
         if (!this.faulty && isZeros(bytes, at)) return
         this.#fault({ segment: sequence, at })
-        const next = nextFrameMark(bytes, at + FRAME_ALIGNMENT)
+        const next = nextHead(bytes, at + FRAME_ALIGNMENT, salt, this.#checksum)
         if (next === undefined) return
         at = next
       } else {
@@ -67,13 +69,14 @@ export class Replay {
     }
   }
 
-  #checkSegment(sequence: number, bytes: Uint8Array): void {
+  #saltOf(sequence: number, bytes: Uint8Array): Salt {
     const expected = (this.sequences.at(-1) ?? sequence - 1) + 1
     if (sequence !== expected) throw this.#damaged(`its log's segment ${expected} is missing`)
-    const fault = faultOfSegmentHeader(bytes, sequence, this.#checksum)
-    if (fault === undefined) return
-    if (fault.newer !== true) throw this.#damaged(`its log's segment ${sequence} is no longer one (${fault.malformed})`)
-    const what = `its log's segment ${sequence} has a format not known here (${fault.malformed})`
+    const header = decodeSegmentHeader(bytes, sequence, this.#checksum)
+    if (!('malformed' in header)) return header
+    const { malformed, newer } = header
+    if (newer !== true) throw this.#damaged(`its log's segment ${sequence} is no longer one (${malformed})`)
+    const what = `its log's segment ${sequence} has a format not known here (${malformed})`
     const message = `The ${this.#place} was written by a newer version: ${what}. Upgrade Actorum on this server.`
     throw new ActorumError('UNSUPPORTED_FORMAT', message)
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { closeSync, constants, fdatasync, openSync, read as readAt } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -5,8 +6,8 @@ import type { Checksum } from '../../machines/types.js'
 import { syncDirectory } from '../file-directories.js'
 import { patiently } from '../file-patience.js'
 import type { FillPace } from './fill-pace.js'
-import { encodeSegmentHeader } from './format.js'
 import type { RunPlace } from './run-places.js'
+import { encodeSegmentHeader, SALT_BYTES } from './segment-header.js'
 
 const NAME = /^(\d{10})\.segment$/
 const UNFINISHED = '.unfinished'
@@ -19,10 +20,12 @@ const GAP_BYTES_MAX = 64 * 1024
 export class SegmentFiles {
   readonly #directory: string
   readonly #checksum: Checksum
+  readonly #random: (length: number) => Uint8Array
 
-  constructor(directory: string, checksum: Checksum) {
+  constructor(directory: string, checksum: Checksum, random: (length: number) => Uint8Array = randomBytes) {
     this.#directory = directory
     this.#checksum = checksum
+    this.#random = random
   }
 
   pathOf(sequence: number): string {
@@ -52,7 +55,7 @@ export class SegmentFiles {
         await writeFully(file, zeros.subarray(0, Math.min(FILL_BYTES, bytes - at)), at)
         await file.datasync()
       }
-      await writeFully(file, encodeSegmentHeader(sequence, this.#checksum), 0)
+      await writeFully(file, encodeSegmentHeader(sequence, this.#random(SALT_BYTES), this.#checksum), 0)
       await file.sync()
     } catch (error) {
       await file.close()

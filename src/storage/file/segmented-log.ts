@@ -1,14 +1,16 @@
-import { closeSync, constants, fdatasync, fstatSync, openSync, writev } from 'node:fs'
+import { closeSync, constants, fdatasync, fstatSync, openSync, readSync, writev } from 'node:fs'
 import type { Checksum, LogIndex } from '../../machines/types.js'
 import type { Callback } from '../ports.js'
 import type { RecordBatch } from '../record-disk.js'
 import { FillPace } from './fill-pace.js'
-import { encodeFrame, frameLength, SEGMENT_HEADER_BYTES, truncateFromOf } from './format.js'
+import { encodeFrame, frameLength, truncateFromOf } from './format.js'
 import type { FramePieces } from './format.js'
 import type { LogPosition, Replay } from './replay.js'
 import type { RunPlaces } from './run-places.js'
 import { datasync } from './segment-files.js'
 import type { SegmentFiles } from './segment-files.js'
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
+import type { Salt } from './segment-header.js'
 
 /** More in one call would be split by the operating system, and each part synced by itself. */
 const PIECES_MAX = 1000
@@ -22,6 +24,7 @@ const SYNCS_AS_IT_WRITES = process.platform === 'linux'
 interface Segment {
   readonly sequence: number
   readonly size: number
+  readonly salt: Salt
   /** For writes to the operating system, and to sync them. */
   readonly descriptor: number
   /** For writes that are synced; the same where the platform has no such way. */
@@ -71,7 +74,7 @@ export class SegmentedLog {
     this.#newestWritten = replay.end?.segment ?? 0
     if (replay.faulty) this.#faultAt = replay.end
     if (replay.end === undefined) return
-    this.#segment = openSegment(files, replay.end)
+    this.#segment = openSegment(files, replay.end, checksum)
     if (!replay.faulty) this.#adoptSpare(replay.end.segment + 1)
   }
 
@@ -133,7 +136,7 @@ export class SegmentedLog {
     })
     this.#next = undefined
     if (segment !== undefined) this.#leave(segment)
-    this.#segment = openSegment(this.#files, { segment: sequence, at: SEGMENT_HEADER_BYTES })
+    this.#segment = openSegment(this.#files, { segment: sequence, at: SEGMENT_HEADER_BYTES }, this.#checksum)
     return this.#segment
   }
 
@@ -149,7 +152,7 @@ export class SegmentedLog {
     const { at } = segment
     const begins = at === SEGMENT_HEADER_BYTES
     const serverRecord = batch.serverRecord ?? (begins ? this.#serverRecord : undefined)
-    const frame = encodeFrame({ ...batch, serverRecord }, this.#lastChecksum, this.#checksum)
+    const frame = encodeFrame({ ...batch, serverRecord }, this.#lastChecksum, segment.salt, this.#checksum)
     writeFrame(segment, frame, sync, (error) => {
       if (error !== undefined) return callback(error)
       segment.at += frame.length
@@ -218,11 +221,19 @@ export class SegmentedLog {
   }
 }
 
-function openSegment(files: SegmentFiles, { segment: sequence, at }: LogPosition): Segment {
+function openSegment(files: SegmentFiles, { segment: sequence, at }: LogPosition, checksum: Checksum): Segment {
   const path = files.pathOf(sequence)
   const descriptor = openSync(path, constants.O_RDWR)
   const syncedDescriptor = SYNCS_AS_IT_WRITES ? openSync(path, constants.O_RDWR | constants.O_DSYNC) : descriptor
-  return { sequence, size: fstatSync(descriptor).size, descriptor, syncedDescriptor, at, unsynced: false }
+  const salt = saltOf(descriptor, sequence, checksum)
+  return { sequence, size: fstatSync(descriptor).size, salt, descriptor, syncedDescriptor, at, unsynced: false }
+}
+
+function saltOf(descriptor: number, sequence: number, checksum: Checksum): Salt {
+  const bytes = new Uint8Array(SEGMENT_HEADER_BYTES)
+  const header = decodeSegmentHeader(bytes.subarray(0, readSync(descriptor, bytes)), sequence, checksum)
+  if ('malformed' in header) throw new Error(`segment ${sequence} cannot be written to: ${header.malformed}`)
+  return header
 }
 
 function writeFrame(segment: Segment, { pieces, length }: FramePieces, sync: boolean, callback: Callback): void {
