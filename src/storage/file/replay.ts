@@ -114,7 +114,8 @@ export class Replay {
   }
 
   #damaged(what: string): ActorumError {
-    const advice = 'Restore it from a backup; emptied, it would forget its votes and entries that others count on'
+    const advice =
+      'Keep it as it is; if this server has peers, remove it from the cluster and let it join anew with an empty directory; else see docs/disasters.md'
     return new ActorumError('CORRUPT', `The ${this.#place} is damaged: ${what}. ${advice}.`)
   }
 }
