@@ -117,6 +117,19 @@ describe('the lock on a directory', () => {
     },
   )
 
+  it('outlives connections that cannot be accepted', async () => {
+    const servers: Server[] = []
+    const system = systemOf(process.platform, async (path) => {
+      servers.push(await listen(path))
+      return servers[0]!
+    })
+    const lock = await DirectoryLock.take(directory, 'a', system)
+    for (const code of ['ENFILE', 'EMFILE', 'ENOMEM']) servers[0]!.emit('error', new Error(`accept ${code}`))
+    expect(await DirectoryLock.take(directory, 'b')).toBeUndefined()
+    await lock?.release()
+    expect(await lockNames()).toEqual([])
+  })
+
   it('is not kept by what a copy of a directory has in its place', async () => {
     await writeFile(join(directory, 'lock-of-the-one-copied'), '')
     const lock = await DirectoryLock.take(directory, 'a')

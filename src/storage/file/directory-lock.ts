@@ -35,6 +35,9 @@ export class DirectoryLock {
   private constructor(server: Server, path: string | undefined) {
     this.#server = server
     this.#path = path
+    // A connection that could not be accepted, for lack of descriptors or memory, takes nothing from the lock: to be
+    // connected is all the answer there is, and that is the operating system's. Unheard, it would end the process.
+    server.on('error', () => undefined)
   }
 
   /**
