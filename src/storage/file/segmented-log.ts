@@ -134,10 +134,12 @@ export class SegmentedLog {
       this.#next = undefined
       return this.#makeNextNow()
     })
+    // Before the one in use is left: if this throws, that one is still to be closed, and once.
+    const next = openSegment(this.#files, { segment: sequence, at: SEGMENT_HEADER_BYTES }, this.#checksum)
     this.#next = undefined
     if (segment !== undefined) this.#leave(segment)
-    this.#segment = openSegment(this.#files, { segment: sequence, at: SEGMENT_HEADER_BYTES }, this.#checksum)
-    return this.#segment
+    this.#segment = next
+    return next
   }
 
   async #eraseFrom({ segment, at }: LogPosition): Promise<void> {
@@ -208,8 +210,7 @@ export class SegmentedLog {
   #leave(segment: Segment): void {
     const left = this.#inOrderOfSyncs(async () => {
       await syncUnsynced(segment)
-      closeSync(segment.descriptor)
-      if (segment.syncedDescriptor !== segment.descriptor) closeSync(segment.syncedDescriptor)
+      closeSegment(segment)
     })
     // The syncs that follow, and `close`, fail with it.
     left.catch(() => undefined)
@@ -221,12 +222,26 @@ export class SegmentedLog {
   }
 }
 
+/** All of it or, if it throws, nothing is left open. */
 function openSegment(files: SegmentFiles, { segment: sequence, at }: LogPosition, checksum: Checksum): Segment {
   const path = files.pathOf(sequence)
-  const descriptor = openSync(path, constants.O_RDWR)
-  const syncedDescriptor = SYNCS_AS_IT_WRITES ? openSync(path, constants.O_RDWR | constants.O_DSYNC) : descriptor
-  const salt = saltOf(descriptor, sequence, checksum)
-  return { sequence, size: fstatSync(descriptor).size, salt, descriptor, syncedDescriptor, at, unsynced: false }
+  const descriptors: number[] = []
+  try {
+    const descriptor = openSync(path, constants.O_RDWR)
+    descriptors.push(descriptor)
+    const syncedDescriptor = SYNCS_AS_IT_WRITES ? openSync(path, constants.O_RDWR | constants.O_DSYNC) : descriptor
+    if (syncedDescriptor !== descriptor) descriptors.push(syncedDescriptor)
+    const salt = saltOf(descriptor, sequence, checksum)
+    return { sequence, size: fstatSync(descriptor).size, salt, descriptor, syncedDescriptor, at, unsynced: false }
+  } catch (error) {
+    for (const descriptor of descriptors) closeSync(descriptor)
+    throw error
+  }
+}
+
+function closeSegment({ descriptor, syncedDescriptor }: Segment): void {
+  closeSync(descriptor)
+  if (syncedDescriptor !== descriptor) closeSync(syncedDescriptor)
 }
 
 function saltOf(descriptor: number, sequence: number, checksum: Checksum): Salt {
