@@ -84,3 +84,21 @@ describe.each(Array.from({ length: perSegment }, (_, at) => at + 1))(
     })
   },
 )
+
+describe('a segment whose sync failed', () => {
+  it('is closed all the same', async () => {
+    place = await FilePlace.make({ durability: 'mem-first' })
+    let failures = 0
+    const handler = { failed: () => void failures++ }
+    const opened = await OpenStore.open(place.store(), undefined, handler)
+    await opened.write({ hardState: hardStateOf(1) })
+    vi.spyOn(fs, 'fdatasync').mockImplementation((_, callback) => setImmediate(callback, new Error('EIO')))
+    syncBuiltinESMExports()
+    const writer = new LogWriter()
+    await opened.write({ runs: [writer.run(5)] })
+    await vi.waitUntil(() => failures === 1)
+    expect(await errorOf(opened.close())).toMatchObject({ code: 'STORAGE_FAILED' })
+    expect([...descriptors.open]).toEqual([])
+    expect(descriptors.strange).toEqual([])
+  })
+})

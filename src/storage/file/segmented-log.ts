@@ -208,12 +208,11 @@ export class SegmentedLog {
   }
 
   #leave(segment: Segment): void {
-    const left = this.#inOrderOfSyncs(async () => {
-      await syncUnsynced(segment)
-      closeSegment(segment)
-    })
+    const synced = this.#inOrderOfSyncs(() => syncUnsynced(segment))
+    // Also when it or a sync before it failed: whatever is lost, the descriptors are to be given back.
+    this.#syncs = synced.finally(() => closeSegment(segment))
     // The syncs that follow, and `close`, fail with it.
-    left.catch(() => undefined)
+    this.#syncs.catch(() => undefined)
   }
 
   #inOrderOfSyncs(act: () => Promise<void>): Promise<void> {
