@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ActorumError } from '../errors.js'
 import type { Checksum, LogIndex } from '../machines/types.js'
 import { DirectoryLock } from './file/directory-lock.js'
@@ -7,7 +7,8 @@ import { Replay } from './file/replay.js'
 import type { RunPlace } from './file/run-places.js'
 import { SegmentFiles } from './file/segment-files.js'
 import { SegmentedLog } from './file/segmented-log.js'
-import { makeDirectory } from './file-directories.js'
+import { makeDirectory, syncDirectory } from './file-directories.js'
+import type { DirectorySystem } from './file-directories.js'
 import { LOG_FOLDERS } from './file-or-level.js'
 import type { Callback } from './ports.js'
 import { refuse } from './record-disk.js'
@@ -19,6 +20,7 @@ export interface FileDiskOptions {
   readonly checksum: Checksum
   /** Length of a segment's file. Default 16 MiB. */
   readonly segmentBytes?: number | undefined
+  readonly directorySystem?: DirectorySystem | undefined
 }
 
 const SEGMENT_BYTES = 16 * 1024 * 1024
@@ -34,17 +36,19 @@ export class FileDisk implements RecordDisk {
   readonly #directory: string
   readonly #checksum: Checksum
   readonly #segmentBytes: number
+  readonly #directorySystem: DirectorySystem | undefined
   readonly #files: SegmentFiles
   readonly #watermark: WatermarkFile
   #lock: DirectoryLock | undefined
   #replay: Replay | undefined
   #log: SegmentedLog | undefined
 
-  constructor({ directory, checksum, segmentBytes = SEGMENT_BYTES }: FileDiskOptions) {
+  constructor({ directory, checksum, segmentBytes = SEGMENT_BYTES, directorySystem }: FileDiskOptions) {
     this.#directory = resolve(directory)
     this.name = `data directory ${this.#directory}`
     this.#checksum = checksum
     this.#segmentBytes = segmentBytes
+    this.#directorySystem = directorySystem
     this.#files = new SegmentFiles(join(this.#directory, LOG_FOLDERS.file), checksum)
     this.#watermark = new WatermarkFile(join(this.#directory, 'watermark'))
   }
@@ -92,13 +96,23 @@ export class FileDisk implements RecordDisk {
     if (this.#lock === undefined) throw this.#locked()
     try {
       const replay = new Replay(this.name, this.#checksum)
-      for (const sequence of await this.#files.list()) replay.take(sequence, await this.#files.load(sequence))
+      const sequences = await this.#files.list()
+      await this.#syncNames()
+      for (const sequence of sequences) replay.take(sequence, await this.#files.load(sequence))
       this.#replay = replay
       this.#log = new SegmentedLog(replay, this.#files, this.#segmentBytes, this.#checksum)
       return { serverRecord: replay.serverRecord, watermark: this.#watermark.open() }
     } catch (error) {
       await this.#closeFiles()
       throw error
+    }
+  }
+
+  /** A start that was killed may have made any of them, down to the data directory, and not have come to sync it. */
+  async #syncNames(): Promise<void> {
+    const parent = dirname(this.#directory)
+    for (const directory of [dirname(parent), parent, this.#directory, join(this.#directory, LOG_FOLDERS.file)]) {
+      await syncDirectory(directory, this.#directorySystem)
     }
   }
 
