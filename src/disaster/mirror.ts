@@ -46,8 +46,8 @@ export async function mirror(directory: string, kind: LogStoreKind): Promise<Mir
     await close()
     throw error
   }
-  const disk = kind === 'file' ? new FileDisk({ directory: place, checksum: crc32 }) : new LevelDisk(place)
-  return { disk, close }
+  const ofFiles = { directory: place, checksum: crc32, isForReading: true }
+  return { disk: kind === 'file' ? new FileDisk(ofFiles) : new LevelDisk(place), close }
 }
 
 /** LevelDB locks its file LOCK, and so the one that is linked to; within a process that would not show. */

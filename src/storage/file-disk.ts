@@ -7,12 +7,14 @@ import { Replay } from './file/replay.js'
 import type { RunPlace } from './file/run-places.js'
 import { SegmentFiles } from './file/segment-files.js'
 import { SegmentedLog } from './file/segmented-log.js'
+import { Unproven } from './file/unproven.js'
 import { makeDirectory, syncDirectory } from './file-directories.js'
 import type { DirectorySystem } from './file-directories.js'
 import { LOG_FOLDERS } from './file-or-level.js'
 import type { Callback } from './ports.js'
 import { refuse } from './record-disk.js'
 import type { DiskContents, RecordBatch, RecordDisk } from './record-disk.js'
+import { newestWatermark } from './watermark.js'
 import { WatermarkFile } from './watermark-file.js'
 
 export interface FileDiskOptions {
@@ -21,6 +23,8 @@ export interface FileDiskOptions {
   /** Length of a segment's file. Default 16 MiB. */
   readonly segmentBytes?: number | undefined
   readonly directorySystem?: DirectorySystem | undefined
+  /** It is only to be looked at: what is believed is not made sure to be on the disk. Default false. */
+  readonly isForReading?: boolean | undefined
 }
 
 const SEGMENT_BYTES = 16 * 1024 * 1024
@@ -37,18 +41,21 @@ export class FileDisk implements RecordDisk {
   readonly #checksum: Checksum
   readonly #segmentBytes: number
   readonly #directorySystem: DirectorySystem | undefined
+  readonly #isForReading: boolean
   readonly #files: SegmentFiles
   readonly #watermark: WatermarkFile
   #lock: DirectoryLock | undefined
   #replay: Replay | undefined
   #log: SegmentedLog | undefined
 
-  constructor({ directory, checksum, segmentBytes = SEGMENT_BYTES, directorySystem }: FileDiskOptions) {
+  constructor(options: FileDiskOptions) {
+    const { directory, checksum, segmentBytes = SEGMENT_BYTES, directorySystem, isForReading = false } = options
     this.#directory = resolve(directory)
     this.name = `data directory ${this.#directory}`
     this.#checksum = checksum
     this.#segmentBytes = segmentBytes
     this.#directorySystem = directorySystem
+    this.#isForReading = isForReading
     this.#files = new SegmentFiles(join(this.#directory, LOG_FOLDERS.file), checksum)
     this.#watermark = new WatermarkFile(join(this.#directory, 'watermark'))
   }
@@ -95,17 +102,28 @@ export class FileDisk implements RecordDisk {
     this.#lock = await DirectoryLock.take(await realpath(this.#directory), nonce)
     if (this.#lock === undefined) throw this.#locked()
     try {
-      const replay = new Replay(this.name, this.#checksum)
       const sequences = await this.#files.list()
       await this.#syncNames()
-      for (const sequence of sequences) replay.take(sequence, await this.#files.load(sequence))
+      const watermark = this.#watermark.open()
+      const replay = await this.#replayAll(sequences, watermark)
       this.#replay = replay
       this.#log = new SegmentedLog(replay, this.#files, this.#segmentBytes, this.#checksum)
-      return { serverRecord: replay.serverRecord, watermark: this.#watermark.open() }
+      return { serverRecord: replay.serverRecord, watermark }
     } catch (error) {
       await this.#closeFiles()
       throw error
     }
+  }
+
+  async #replayAll(sequences: readonly number[], slots: readonly Uint8Array[] | undefined): Promise<Replay> {
+    const mark = slots && newestWatermark(slots, this.#checksum)
+    // Without one there is nothing to believe: recovery refuses what it finds.
+    const unproven = typeof mark === 'object' ? new Unproven(mark, this.#checksum) : undefined
+    const replay = new Replay(this.name, this.#checksum, unproven)
+    for (const sequence of sequences) replay.take(sequence, await this.#files.load(sequence))
+    const { end } = replay
+    if (!this.#isForReading && unproven?.from && end) await this.#files.rewrite(unproven.from, end)
+    return replay
   }
 
   /** A start that was killed may have made any of them, down to the data directory, and not have come to sync it. */

@@ -6,6 +6,7 @@ import { RunPlaces } from './run-places.js'
 import type { RunPlace } from './run-places.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
 import type { Salt } from './segment-header.js'
+import type { Unproven } from './unproven.js'
 import { isZeros } from './zeros.js'
 
 /** A place in the log's files. */
@@ -22,6 +23,7 @@ export interface LogPosition {
 export class Replay {
   readonly #place: string
   readonly #checksum: Checksum
+  readonly #unproven: Unproven | undefined
   readonly places = new RunPlaces()
   readonly sequences: number[] = []
   serverRecord: Uint8Array | undefined
@@ -35,10 +37,11 @@ export class Replay {
   /** The first sound run behind the fault. */
   runAfterFault: RunPlace | undefined
 
-  /** `place` is how errors name the store. */
-  constructor(place: string, checksum: Checksum) {
+  /** `place` is how errors name the store; `unproven` is told of each frame that is believed. */
+  constructor(place: string, checksum: Checksum, unproven?: Unproven) {
     this.#place = place
     this.#checksum = checksum
+    this.#unproven = unproven
   }
 
   /** The index under which the fault is shown to recovery: the next one. Undefined where nothing is to be shown. */
@@ -62,7 +65,7 @@ export class Replay {
         if (next === undefined) return
         at = next
       } else {
-        if (this.#follows(frame)) this.#believe(frame, sequence)
+        if (this.#follows(frame)) this.#believe(frame, { segment: sequence, at })
         else this.#passOver(frame, { segment: sequence, at })
         at = frame.end
       }
@@ -85,7 +88,9 @@ export class Replay {
     return !this.faulty && (this.lastChecksum === undefined || previousChecksum === this.lastChecksum)
   }
 
-  #believe(frame: Frame, segment: number): void {
+  #believe(frame: Frame, position: LogPosition): void {
+    this.#unproven?.take(frame, position)
+    const { segment } = position
     const { truncateFrom, runs, serverRecord, end, checksum } = frame
     if (truncateFrom !== undefined) {
       this.places.truncateFrom(truncateFrom)

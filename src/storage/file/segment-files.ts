@@ -6,8 +6,9 @@ import type { Checksum } from '../../machines/types.js'
 import { syncDirectory } from '../file-directories.js'
 import { patiently } from '../file-patience.js'
 import type { FillPace } from './fill-pace.js'
+import type { LogPosition } from './replay.js'
 import type { RunPlace } from './run-places.js'
-import { encodeSegmentHeader, SALT_BYTES } from './segment-header.js'
+import { encodeSegmentHeader, SALT_BYTES, SEGMENT_HEADER_BYTES } from './segment-header.js'
 
 const NAME = /^(\d{10})\.segment$/
 const UNFINISHED = '.unfinished'
@@ -74,6 +75,27 @@ export class SegmentFiles {
       await file.datasync()
       const bytes = await file.readFile()
       return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** Writes what is there between two places once more, and syncs it. */
+  async rewrite(from: LogPosition, to: LogPosition): Promise<void> {
+    for (let sequence = from.segment; sequence <= to.segment; sequence++) {
+      const begin = sequence === from.segment ? from.at : SEGMENT_HEADER_BYTES
+      await this.#rewriteOne(sequence, begin, sequence === to.segment ? to.at : Infinity)
+    }
+  }
+
+  async #rewriteOne(sequence: number, from: number, to: number): Promise<void> {
+    const file = await open(this.pathOf(sequence), 'r+')
+    try {
+      const end = Math.min(to, (await file.stat()).size)
+      for (let at = from; at < end; at += FILL_BYTES) {
+        await writeFully(file, await readFully(file.fd, at, Math.min(FILL_BYTES, end - at)), at)
+      }
+      await file.datasync()
     } finally {
       await file.close()
     }
