@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { crc32 } from '../../src/machines/checksum.js'
+import type { EntryRun } from '../../src/machines/entry-run.js'
 import { encodeWatermark, WATERMARK_SLOT_BYTES } from '../../src/storage/watermark.js'
 import {
   boundaryAt,
@@ -18,6 +19,8 @@ import { copyDirectory, FilePlace, storeIn } from './file-place.js'
 const REFUSALS: unknown[] = ['CORRUPT', 'UNSUPPORTED_FORMAT']
 
 let place: FilePlace
+/** Runs that are on disk and in the log no more: compacted, or truncated. */
+let gone: readonly EntryRun[]
 
 beforeEach(async () => {
   place = await FilePlace.make()
@@ -34,6 +37,7 @@ async function writeLog(): Promise<OpenStore> {
   for (const run of runs) await opened.write({ runs: [run] })
   await opened.write({ boundary: boundaryAt(runs[3]!) })
   await opened.write({ hardState: hardStateOf(2), truncateFrom: runs[36]!.firstIndex })
+  gone = [...runs.slice(0, 4), ...runs.slice(36)]
   const second = writerAfter(runs[35]!, 2)
   for (let count = 1; count < 8; count++) await opened.write({ runs: [second.run(count)] })
   await opened.write({ hardState: hardStateOf(3, 2) })
@@ -106,12 +110,19 @@ describe('SCENARIO 20: on segment files, damage', () => {
   it('by a flipped byte in what is written is refused', async () => {
     const damages = fc.sample(fc.tuple(fc.nat(), fc.nat(), fc.integer({ min: 1, max: 255 })), 60)
     for (const [which, offset, mask] of damages) {
+      let isFormatOfGone = false
       const outcome = await after(async (directory) => {
         const files = (await segmentsIn(directory)).filter(({ written }) => written > 32)
         const { path, written } = files[which % files.length]!
-        await change(path, (bytes) => (bytes[offset % written]! ^= mask))
+        await change(path, (bytes) => {
+          isFormatOfGone = gone.some((run) => bytes.indexOf(run.bytes) === offset % written)
+          bytes[offset % written]! ^= mask
+        })
       })
-      expect([which, offset, mask, outcome]).toEqual([which, offset, mask, expect.toBeOneOf(REFUSALS)])
+      // A run that seems to be of a newer format is recovery's to refuse, which is not shown what is gone.
+      const harmless = isFormatOfGone ? [expected] : []
+      const allowed: unknown = expect.toBeOneOf([...REFUSALS, ...harmless])
+      expect([which, offset, mask, outcome]).toEqual([which, offset, mask, allowed])
     }
   })
 
