@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import type { Iterator, Level } from 'level'
 import { ActorumError } from '../errors.js'
 import type { LogIndex } from '../machines/types.js'
+import { damaged } from './damage.js'
 import { makeDirectory } from './file-directories.js'
 import { LOG_FOLDERS } from './file-or-level.js'
 import { RUNS_END, runIndexOf, runKey, SERVER_RECORD_KEY } from './level-keys.js'
@@ -195,8 +196,7 @@ export class LevelDisk implements RecordDisk {
   }
 
   #damaged(what: string, cause?: unknown): ActorumError {
-    const advice = 'Restore it from a backup; emptied, it would forget its votes and entries that others count on'
-    return new ActorumError('CORRUPT', `The ${this.name} is damaged: ${what}. ${advice}.`, { cause })
+    return damaged(this.name, what, cause)
   }
 }
 

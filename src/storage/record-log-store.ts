@@ -5,6 +5,7 @@ import { InvariantBroken } from '../machines/invariant.js'
 import type { Clock } from '../machines/time-and-chance.js'
 import type { Checksum, LogIndex } from '../machines/types.js'
 import { INITIAL_HARD_STATE } from '../machines/types.js'
+import { damaged } from './damage.js'
 import type { Callback, Durability, InitialState, LogStore, LogStoreHandler, LogWrite, Recovered } from './ports.js'
 import { refuse } from './record-disk.js'
 import type { DiskContents, RecordDisk } from './record-disk.js'
@@ -339,9 +340,8 @@ export class RecordLogStore implements LogStore {
   }
 
   #damaged(index: LogIndex): ActorumError {
-    const advice = 'Restore it from a backup; emptied, it would forget its votes and entries that others count on'
     const what = `the record of entry ${index} is lost or does not match its checksum`
-    return new ActorumError('CORRUPT', `The ${this.#disk.name} is damaged: ${what}. ${advice}.`)
+    return damaged(this.#disk.name, what)
   }
 
   // ---- close and failure

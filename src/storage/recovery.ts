@@ -2,6 +2,7 @@ import { ActorumError } from '../errors.js'
 import { configurationOf, decodeRun } from '../machines/entry-run.js'
 import type { EntryRun } from '../machines/entry-run.js'
 import type { Checksum, Configuration, LogIndex, ServerId, Term, TermStart } from '../machines/types.js'
+import { damaged } from './damage.js'
 import type { Recovered } from './ports.js'
 import type { DiskContents } from './record-disk.js'
 import { RunIndex } from './run-index.js'
@@ -211,8 +212,7 @@ export class Recovery {
   }
 
   #corrupt(what: string): ActorumError {
-    const advice = 'Restore it from a backup; emptied, it would forget its votes and entries that others count on'
-    return new ActorumError('CORRUPT', `The ${this.#place} is damaged: ${what}. ${advice}.`)
+    return damaged(this.#place, what)
   }
 
   #newer(what: string): ActorumError {

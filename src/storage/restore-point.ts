@@ -1,5 +1,5 @@
-import { ActorumError } from '../errors.js'
 import type { Boundary, LogIndex, Term } from '../machines/types.js'
+import { damaged } from './damage.js'
 import type { Callback, LogStore, LogWrite, Recovered, StoredSnapshot } from './ports.js'
 
 /**
@@ -15,8 +15,9 @@ export function fitToSnapshot(
 ): void {
   const covered = newest?.id.index ?? 0
   if (covered < recovered.boundary.index) {
-    const text = `the log begins after entry ${recovered.boundary.index}, but the newest sound snapshot covers entries up to ${covered} only; restore this server from a backup, or remove it from the cluster and let it join anew`
-    return callback(new ActorumError('CORRUPT', text), recovered)
+    const begin = `the log begins after entry ${recovered.boundary.index}`
+    const what = `${begin}, but the newest sound snapshot covers entries up to ${covered} only`
+    return callback(damaged("server's directory", what), recovered)
   }
   if (newest === undefined || holds(recovered, newest.boundary)) return callback(undefined, recovered)
   const { boundary } = newest

@@ -86,7 +86,7 @@ describe('SCENARIO 18: a torn tail is cut, damage in the middle is refused', () 
     const error = await errorOf(place.open())
     expect(error).toMatchObject({ code: 'CORRUPT' })
     expect(error.message).toContain(`the record of entry ${first} is damaged`)
-    expect(error.message).toContain('Restore it from a backup')
+    expect(error.message).toContain('Keep it as it is')
     expect(place.disk.firstIndexes()).toEqual([1, 3, 5])
   })
 
