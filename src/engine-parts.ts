@@ -11,11 +11,22 @@ import { peersOf } from './machines/quorum.js'
 import type { Configuration, Member } from './machines/types.js'
 import { commandBytesMax, ownAddress, type ResolvedOptions } from './options.js'
 import { FileLogStore } from './storage/file-log-store.js'
-import { kindFor, type LogStoreKind } from './storage/file-or-level.js'
+import { damaged } from './storage/damage.js'
+import { kindAmong, kindFor, namesOf } from './storage/file-or-level.js'
 import { FileSnapshotStore } from './storage/file-snapshot-store.js'
 import { LevelLogStore } from './storage/level-log-store.js'
-import type { LogStore, Recovered, SnapshotsFound, SnapshotStore } from './storage/ports.js'
+import type {
+  Callback,
+  InitialState,
+  LogStore,
+  LogStoreHandler,
+  Recovered,
+  SnapshotsFound,
+  SnapshotStore,
+} from './storage/ports.js'
+import type { RecordLogStore } from './storage/record-log-store.js'
 import { fitToSnapshot } from './storage/restore-point.js'
+import { isSnapshotName } from './storage/snapshot-catalogue.js'
 import { LoneTransport } from './transport/lone-transport.js'
 import type { Peer, Transport, TransportHandler } from './transport/ports.js'
 import { WebSocketTransport } from './transport/websocket-transport.js'
@@ -54,23 +65,16 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
     clusterId: options.clusterId,
     configuration: configurationFrom(options),
   }
-  const opened = await fromCallback<Recovered>((callback) => {
-    store.open(initial, { failed: (error) => reportFailure?.(error) }, callback)
+  const opened = await openLog(store, dataDir, initial, { failed: (error) => reportFailure?.(error) })
+  // The log's lock keeps other processes from the snapshots too.
+  const recovered = await orClose([snapshots, store], async () => {
+    const { stored, notices } = await fromCallback<SnapshotsFound>((callback) => snapshots.open(callback))
+    const fitted = await fromCallback<Recovered>((callback) => fitToSnapshot(store, opened, stored[0], callback))
+    checkIdentity(options, fitted)
+    for (const message of [...fitted.notices, ...notices]) log({ level: 'warn', message })
+    return fitted
   })
   const transport = makeTransport(options)
-  let recovered: Recovered
-  try {
-    // The log's lock keeps other processes from the snapshots too.
-    const found = await fromCallback<SnapshotsFound>((callback) => snapshots.open(callback))
-    recovered = await fromCallback<Recovered>((callback) => {
-      fitToSnapshot(store, opened, found.stored[0], callback)
-    })
-    checkIdentity(options, recovered)
-    for (const message of [...recovered.notices, ...found.notices]) log({ level: 'warn', message })
-  } catch (error) {
-    await closeAll(transport, snapshots, store)
-    throw error
-  }
   const nonce = realRandom.uint32()
   return {
     store,
@@ -94,23 +98,48 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
   }
 }
 
-async function makeStore({ dataDir, durability, syncIntervalMs, logStore }: ResolvedOptions): Promise<LogStore> {
+async function makeStore({ dataDir, durability, syncIntervalMs, logStore }: ResolvedOptions): Promise<RecordLogStore> {
   const directory = join(dataDir, 'log')
   await refuseUnfinished(dataDir)
-  const kind = await kindOf(directory, logStore)
+  const names = await namesOf(directory).catch(unreadable(directory))
+  if (kindAmong(directory, names) === undefined) await refuseLostLog(dataDir)
+  const kind = await kindFor(directory, logStore).catch(unreadable(directory))
   const storeOptions = { directory, durability, syncIntervalMs, clock: realClock, checksum: crc32 }
   return kind === 'file' ? new FileLogStore(storeOptions) : new LevelLogStore(storeOptions)
 }
 
-async function kindOf(directory: string, asked: LogStoreKind | undefined): Promise<LogStoreKind> {
-  try {
-    return await kindFor(directory, asked)
-  } catch (cause) {
+/** Looks around again once the log is locked, and before one is made: others may have been here meanwhile. */
+async function openLog(
+  store: RecordLogStore,
+  dataDir: string,
+  initial: InitialState,
+  handler: LogStoreHandler,
+): Promise<Recovered> {
+  const found = await fromCallback<Recovered | undefined>((callback) => {
+    store.find(initial.serverId, handler, callback)
+  })
+  return orClose([store], async () => {
+    await refuseUnfinished(dataDir)
+    if (found !== undefined) return found
+    await refuseLostLog(dataDir)
+    return fromCallback<Recovered>((callback) => store.create(initial, callback))
+  })
+}
+
+function unreadable(directory: string): (cause: unknown) => never {
+  return (cause) => {
     if (cause instanceof ActorumError) throw cause
     const why = cause instanceof Error ? cause.message : String(cause)
     const advice = 'let this process read and write there, or name another dataDir'
     throw new ActorumError('STORAGE_FAILED', `the directory ${directory} cannot be read: ${why}; ${advice}`, { cause })
   }
+}
+
+/** Snapshots are made after the log, and never without one: a server that began anew would forget what it had promised. */
+async function refuseLostLog(dataDir: string): Promise<void> {
+  const names = await namesOf(join(dataDir, 'snapshots')).catch(unreadable(dataDir))
+  if (!names.some(isSnapshotName)) return
+  throw damaged(`data directory ${dataDir}`, 'it has snapshots, but the log that belongs to them is missing')
 }
 
 async function refuseUnfinished(dataDir: string): Promise<void> {
@@ -122,8 +151,7 @@ async function refuseUnfinished(dataDir: string): Promise<void> {
 
 async function closeAll(transport: Transport, snapshots: SnapshotStore, store: LogStore): Promise<void> {
   await new Promise<void>((resolve) => transport.stop(resolve))
-  await fromCallback<void>((callback) => snapshots.close(callback))
-  await fromCallback<void>((callback) => store.close(callback))
+  await closeInTurn([snapshots, store])
 }
 
 function makeTransport(options: ResolvedOptions): Transport {
@@ -233,6 +261,37 @@ function peersFrom({ id }: ResolvedOptions, recovered: Recovered): readonly Peer
 /** 128 random bits, for a store's id or a cluster's. */
 export function randomId(): string {
   return Array.from({ length: 4 }, () => realRandom.uint32().toString(16).padStart(8, '0')).join('')
+}
+
+/** What is open, and is let go of through a port's callback. */
+export interface Closable {
+  close(callback: Callback): void
+}
+
+/** Closes each, also after one that could not be closed. Rejects with the first error then. */
+export async function closeInTurn(parts: readonly Closable[]): Promise<void> {
+  const failures: unknown[] = []
+  for (const part of parts) {
+    await fromCallback<void>((callback) => part.close(callback)).catch((error: unknown) => failures.push(error))
+  }
+  if (failures.length > 0) throw failures[0]
+}
+
+/** Closes the parts if `use` fails, whose error is the one to hear of: what comes after it comes of it. */
+export async function orClose<Result>(parts: readonly Closable[], use: () => Promise<Result>): Promise<Result> {
+  try {
+    return await use()
+  } catch (error) {
+    await closeInTurn(parts).catch(() => undefined)
+    throw error
+  }
+}
+
+/** Closes the parts in any case. */
+export async function thenClose<Result>(parts: readonly Closable[], use: () => Promise<Result>): Promise<Result> {
+  const result = await orClose(parts, use)
+  await closeInTurn(parts)
+  return result
 }
 
 /** From a port's callback to a promise. */

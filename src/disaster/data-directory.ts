@@ -2,7 +2,7 @@ import { readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { realClock } from '../actors/clock.js'
-import { fromCallback, UNFINISHED } from '../engine-parts.js'
+import { fromCallback, thenClose, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { Boundary, HardState, Member, ServerId } from '../machines/types.js'
 import { makeDirectory, syncDirectory } from '../storage/file-directories.js'
@@ -11,7 +11,8 @@ import { kindAmong, type LogStoreKind } from '../storage/file-or-level.js'
 import { patiently } from '../storage/file-patience.js'
 import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
 import { LevelLogStore } from '../storage/level-log-store.js'
-import type { LogStore, Recovered } from '../storage/ports.js'
+import type { LogStoreHandler, Recovered } from '../storage/ports.js'
+import type { RecordLogStore } from '../storage/record-log-store.js'
 
 /** A server's data directory as it is to be: the log of a cluster of one, which begins after a snapshot. */
 export interface NewDirectory {
@@ -30,6 +31,8 @@ export interface NewDirectory {
 /** The parts of a data directory that move together. */
 export const PARTS = ['log', 'snapshots'] as const
 const PIECE_BYTES = 1024 * 1024
+/** Every write is awaited, so nothing is left to a sync in the background. */
+const AWAITED: LogStoreHandler = { failed: () => undefined }
 
 /** Makes all of it durable in a folder within `dataDir`. No engine starts there before `adopt`. */
 export async function prepare(next: NewDirectory): Promise<void> {
@@ -41,13 +44,14 @@ export async function prepare(next: NewDirectory): Promise<void> {
   const boundary = { ...end, configuration: { voters: [id], learners: [], members: [self] } }
   await writeSnapshot(join(folder, 'snapshots'), boundary, next)
   const store = openable(join(folder, 'log'), next.logStore)
-  await openStore(store, { serverId: id, storeId, clusterId })
-  try {
+  const configuration = { voters: [id], learners: [] }
+  await fromCallback<Recovered>((callback) => {
+    store.open({ serverId: id, storeId, clusterId, configuration }, AWAITED, callback)
+  })
+  await thenClose([store], () => {
     const write = { runs: [], hardState: next.hardState, boundary, clusterId }
-    await fromCallback<void>((callback) => store.write(write, callback))
-  } finally {
-    await fromCallback<void>((callback) => store.close(callback))
-  }
+    return fromCallback<void>((callback) => store.write(write, callback))
+  })
 }
 
 /** Gives what `prepare` made its place, the log first: without it a snapshot alone would look like a new server's. */
@@ -75,7 +79,7 @@ export async function kindOf(dataDir: string): Promise<LogStoreKind | undefined>
   return kindAmong(directory, await namesIn(directory))
 }
 
-export function openable(directory: string, logStore: LogStoreKind): LogStore {
+export function openable(directory: string, logStore: LogStoreKind): RecordLogStore {
   const options = {
     directory,
     durability: 'disk-first',
@@ -86,15 +90,9 @@ export function openable(directory: string, logStore: LogStoreKind): LogStore {
   return logStore === 'file' ? new FileLogStore(options) : new LevelLogStore(options)
 }
 
-export function openStore(
-  store: LogStore,
-  initial: { readonly serverId: ServerId; readonly storeId: string; readonly clusterId: string | undefined },
-): Promise<Recovered> {
-  const configuration = { voters: [initial.serverId], learners: [] }
-  return fromCallback<Recovered>((callback) => {
-    // Every write is awaited, so nothing is left to a sync in the background.
-    store.open({ ...initial, configuration }, { failed: () => undefined }, callback)
-  })
+/** Opens the log that is there; undefined for none. Until it is closed, its place is locked in both cases. */
+export function findLog(store: RecordLogStore, serverId: ServerId): Promise<Recovered | undefined> {
+  return fromCallback<Recovered | undefined>((callback) => store.find(serverId, AWAITED, callback))
 }
 
 /** What a directory's file system reported, as an error of ours. */
@@ -111,7 +109,7 @@ export function codeOf(error: unknown): unknown {
 async function writeSnapshot(directory: string, boundary: Boundary, next: NewDirectory): Promise<void> {
   const store = new FileSnapshotStore({ directory, checksum: crc32 })
   await fromCallback((callback) => store.open(callback))
-  try {
+  await thenClose([store], async () => {
     const writer = store.create(boundary, next.clusterId)
     for await (const chunk of next.chunks) {
       for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
@@ -120,7 +118,5 @@ async function writeSnapshot(directory: string, boundary: Boundary, next: NewDir
       }
     }
     await fromCallback((callback) => writer.commit(callback))
-  } finally {
-    await fromCallback<void>((callback) => store.close(callback))
-  }
+  })
 }

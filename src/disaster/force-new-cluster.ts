@@ -1,7 +1,7 @@
 import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { fromCallback, randomId, UNFINISHED } from '../engine-parts.js'
+import { fromCallback, randomId, thenClose, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { LogIndex, Member, ServerId, Term } from '../machines/types.js'
 import { checkNames, type EngineOptions, validateOptions } from '../options.js'
@@ -11,7 +11,7 @@ import { patiently } from '../storage/file-patience.js'
 import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
 import type { Recovered, SnapshotsFound } from '../storage/ports.js'
 import { fitToSnapshot } from '../storage/restore-point.js'
-import { adopt, failed, kindOf, namesIn, openable, openStore, PARTS, prepare } from './data-directory.js'
+import { adopt, failed, findLog, kindOf, namesIn, openable, PARTS, prepare } from './data-directory.js'
 import { readState, type OfflineState } from './offline-state.js'
 
 /** What `forceNewCluster` takes. */
@@ -40,7 +40,10 @@ export interface ForcedCluster {
   /** Log index of the last entry that survives. Whatever the former cluster committed after it is lost. */
   readonly lastIndex: LogIndex
   readonly term: Term
-  /** Entries up to here are known to have been committed; those from here to `lastIndex` are kept, committed or not. */
+  /**
+   * Entries up to here, the end of the newest snapshot, are known here to have been committed. Of those from here to
+   * `lastIndex` nobody can tell any more, though most may have been committed, and acknowledged. All are kept.
+   */
   readonly committedIndex: LogIndex
   /** The other members of the former cluster. They must never be started again on what they have. */
   readonly formerMembers: readonly Member[]
@@ -67,30 +70,24 @@ export async function forceNewCluster(options: ForceOptions): Promise<ForcedClus
   if (isUnderstood !== true)
     throw invalid('iUnderstandThatWritesMayBeLost is not true; acknowledged writes may be lost')
   const { dataDir, id, listen = '', clusterId = randomId(), log } = validateOptions(rest)
+  await refuseUnfinished(dataDir)
   const logStore = await kindOf(dataDir)
   if (logStore === undefined) throw invalid(`the directory ${dataDir} holds no log`)
-  if ((await namesIn(dataDir)).includes(UNFINISHED)) {
-    const found = `an earlier attempt in ${dataDir} was not finished`
-    throw invalid(`${found}; if the folders ${PARTS.join(' and ')} are there, delete the folder ${UNFINISHED}`)
-  }
-  const survivor = await readSurvivor(dataDir, logStore, id)
-  const { recovered, end, committedIndex } = survivor
-  if (end.index === 0) throw invalid(`the log in ${dataDir} is empty, so there is nothing to save`)
-  if (recovered.clusterId === clusterId)
-    throw invalid(`the former cluster is ${clusterId}; give the new one another id`)
   const storeId = randomId()
-  const keptIn = join(dataDir, `former-${recovered.storeId}`)
-  await replace(dataDir, keptIn, () =>
-    prepare({
-      dataDir,
-      logStore,
-      clusterId,
-      self: { id, address: listen, storeId },
-      hardState: { ...recovered.hardState, votedFor: undefined },
-      end,
-      chunks: survivor.stateMachine.snapshot(),
-    }),
-  )
+  // Under the log's lock until the folder for what is unfinished keeps engines away.
+  const { recovered, end, committedIndex } = await withSurvivor(dataDir, logStore, id, async (survivor) => {
+    const { recovered, end } = survivor
+    if (recovered.clusterId === clusterId)
+      throw invalid(`the former cluster is ${clusterId}; give the new one another id`)
+    const self = { id, address: listen, storeId }
+    const hardState = { ...recovered.hardState, votedFor: undefined }
+    const chunks = survivor.stateMachine.snapshot()
+    const next = { dataDir, logStore, clusterId, self, hardState, end, chunks }
+    await withAdvice(dataDir, keptInFor(dataDir, survivor), () => prepare(next))
+    return survivor
+  })
+  const keptIn = keptInFor(dataDir, { recovered })
+  await withAdvice(dataDir, keptIn, () => replace(dataDir, keptIn))
   const { term } = recovered.hardState
   const formerMembers = membersOf(recovered).filter((member) => member.id !== id)
   const forced = { clusterId, storeId, lastIndex: end.index, term, committedIndex, formerMembers, keptIn }
@@ -98,29 +95,55 @@ export async function forceNewCluster(options: ForceOptions): Promise<ForcedClus
   return forced
 }
 
-async function readSurvivor(dataDir: string, kind: LogStoreKind, id: ServerId): Promise<Survivor> {
+/** Hands out all that a directory holds, while its log is locked. */
+async function withSurvivor<Result>(
+  dataDir: string,
+  kind: LogStoreKind,
+  id: ServerId,
+  use: (survivor: Survivor) => Promise<Result>,
+): Promise<Result> {
   const store = openable(join(dataDir, 'log'), kind)
-  const opened = await openStore(store, { serverId: id, storeId: 'none', clusterId: undefined })
+  const found = await findLog(store, id)
   const snapshots = new FileSnapshotStore({ directory: join(dataDir, 'snapshots'), checksum: crc32 })
-  try {
+  return thenClose([snapshots, store], async () => {
+    await refuseUnfinished(dataDir)
+    if (found === undefined) throw invalid(`the log in ${dataDir} was begun and never written to`)
     const { stored } = await fromCallback<SnapshotsFound>((callback) => snapshots.open(callback))
-    const recovered = await fromCallback<Recovered>((callback) => fitToSnapshot(store, opened, stored[0], callback))
-    const committedIndex = stored[0]?.id.index ?? 0
-    return { recovered, committedIndex, ...(await readState(store, snapshots, recovered)) }
-  } finally {
-    await fromCallback<void>((callback) => snapshots.close(callback))
-    await fromCallback<void>((callback) => store.close(callback))
-  }
+    const recovered = await fromCallback<Recovered>((callback) => fitToSnapshot(store, found, stored[0], callback))
+    const state = await readState(store, snapshots, recovered)
+    if (state.end.index === 0) throw invalid(`the log in ${dataDir} is empty, so there is nothing to save`)
+    return use({ recovered, committedIndex: stored[0]?.id.index ?? 0, ...state })
+  })
+}
+
+/** Where it stopped can be told by what is where. */
+async function refuseUnfinished(dataDir: string): Promise<void> {
+  if (!(await namesIn(dataDir)).includes(UNFINISHED)) return
+  const [log, snapshots] = PARTS
+  const found = `an earlier attempt in ${dataDir} was not finished`
+  const advice = [
+    `if ${log} and ${snapshots} are there, delete the folder ${UNFINISHED}`,
+    `or else, if ${UNFINISHED} has ${log} in it, move ${log} and ${snapshots} back from the newest former-… and delete it`,
+    `or else move ${snapshots} out of it, and delete it`,
+  ]
+  throw invalid(`${found}: ${advice.join('; ')}`)
+}
+
+function keptInFor(dataDir: string, { recovered }: Pick<Survivor, 'recovered'>): string {
+  return join(dataDir, `former-${recovered.storeId}`)
 }
 
 /** While the folder for what is unfinished is there, no engine starts; what was there before is kept. */
-async function replace(dataDir: string, keptIn: string, prepareNext: () => Promise<void>): Promise<void> {
+async function replace(dataDir: string, keptIn: string): Promise<void> {
+  await mkdir(keptIn)
+  for (const part of PARTS) await patiently(() => rename(join(dataDir, part), join(keptIn, part)))
+  await syncDirectory(keptIn)
+  await adopt(dataDir)
+}
+
+async function withAdvice(dataDir: string, keptIn: string, act: () => Promise<void>): Promise<void> {
   try {
-    await prepareNext()
-    await mkdir(keptIn)
-    for (const part of PARTS) await patiently(() => rename(join(dataDir, part), join(keptIn, part)))
-    await syncDirectory(keptIn)
-    await adopt(dataDir)
+    await act()
   } catch (cause) {
     const { message } = failed(dataDir, cause)
     const advice = `to go back, move ${PARTS.join(' and ')} from ${keptIn} to ${dataDir} if they are there, and delete the folder ${UNFINISHED}`
@@ -141,7 +164,7 @@ function warningOf(id: ServerId, { clusterId, lastIndex, committedIndex, formerM
   const kept =
     committedIndex === lastIndex
       ? `entries up to ${lastIndex} are kept`
-      : `entries up to ${lastIndex} are kept, of which those after ${committedIndex} may never have been committed`
+      : `entries up to ${lastIndex} are kept; of those after ${committedIndex} it cannot be told which had been committed`
   const lost = `whatever the former cluster acknowledged after entry ${lastIndex} is lost`
   const never = others === '' ? '' : `; never start the former members again on what they have: ${others}`
   return `server ${id} is now a cluster by itself, ${clusterId}: ${kept}; ${lost}${never}`

@@ -34,7 +34,8 @@ export function kindAmong(directory: string, names: readonly string[]): LogStore
   )
 }
 
-async function namesOf(directory: string): Promise<readonly string[]> {
+/** What a directory holds; nothing where there is none. Rejects with what the operating system reports. */
+export async function namesOf(directory: string): Promise<readonly string[]> {
   try {
     return await readdir(directory)
   } catch (error) {

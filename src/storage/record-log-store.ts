@@ -3,7 +3,7 @@ import { decodeRun } from '../machines/entry-run.js'
 import type { EntryRun } from '../machines/entry-run.js'
 import { InvariantBroken } from '../machines/invariant.js'
 import type { Clock } from '../machines/time-and-chance.js'
-import type { Checksum, LogIndex } from '../machines/types.js'
+import type { Checksum, LogIndex, ServerId } from '../machines/types.js'
 import { INITIAL_HARD_STATE } from '../machines/types.js'
 import { damaged } from './damage.js'
 import type { Callback, Durability, InitialState, LogStore, LogStoreHandler, LogWrite, Recovered } from './ports.js'
@@ -53,6 +53,8 @@ export class RecordLogStore implements LogStore {
   readonly #outOfOrder: boolean
   #handler: LogStoreHandler | undefined
   #open: Open | undefined
+  /** The disk is open, and holds no log. */
+  #isEmpty = false
   #failure: ActorumError | undefined
 
   #writing = false
@@ -80,11 +82,30 @@ export class RecordLogStore implements LogStore {
   }
 
   open(initial: InitialState, handler: LogStoreHandler, callback: Callback<Recovered>): void {
+    this.find(initial.serverId, handler, (error, recovered) => {
+      if (error !== undefined) refuse(callback, error)
+      else if (recovered === undefined) this.create(initial, callback)
+      else callback(undefined, recovered)
+    })
+  }
+
+  /**
+   * The half of `open` that makes no log: where there is none it calls back with undefined. The place is locked then,
+   * until `close`, and `create` makes one.
+   */
+  find(serverId: ServerId, handler: LogStoreHandler, callback: Callback<Recovered | undefined>): void {
     this.#handler = handler
     this.#disk.open((error, contents) => {
       if (error !== undefined) return refuse(callback, this.#asFailure('open', error))
-      this.#recover(initial, contents, callback)
+      this.#recover(serverId, contents, callback)
     })
+  }
+
+  /** The other half, where `find` found none. */
+  create(initial: InitialState, callback: Callback<Recovered>): void {
+    if (!this.#isEmpty) return refuse(callback, new InvariantBroken('a log is made only where none was found'))
+    this.#isEmpty = false
+    this.#create(initial, callback)
   }
 
   write(write: LogWrite, callback: Callback): void {
@@ -124,7 +145,7 @@ export class RecordLogStore implements LogStore {
   }
 
   close(callback: Callback): void {
-    if (this.#open === undefined || this.#closed) return callback(undefined)
+    if ((this.#open === undefined && !this.#isEmpty) || this.#closed) return callback(undefined)
     if (this.#closing !== undefined) return void this.#closing.push(callback)
     this.#clearTimer()
     this.#closing = [callback]
@@ -134,9 +155,9 @@ export class RecordLogStore implements LogStore {
 
   // ---- open
 
-  #recover(initial: InitialState, contents: DiskContents, callback: Callback<Recovered>): void {
+  #recover(serverId: ServerId, contents: DiskContents, callback: Callback<Recovered | undefined>): void {
     const { name } = this.#disk
-    const recovery = new Recovery(contents, initial.serverId, name, this.#options.checksum)
+    const recovery = new Recovery(contents, serverId, name, this.#options.checksum)
     const visit = (key: LogIndex, bytes: Uint8Array): void => recovery.take(key, bytes)
     this.#disk.scan(recovery.scanAbove, visit, (error) => {
       if (error !== undefined) return this.#abandon('read', error, callback)
@@ -146,8 +167,9 @@ export class RecordLogStore implements LogStore {
       } catch (refusal) {
         return this.#abandon('read', refusal, callback)
       }
-      if (found === 'empty') this.#create(initial, callback)
-      else this.#resume(found, callback)
+      if (found !== 'empty') return this.#resume(found, callback)
+      this.#isEmpty = true
+      callback(undefined, undefined)
     })
   }
 
@@ -200,7 +222,7 @@ export class RecordLogStore implements LogStore {
     })
   }
 
-  #abandon(doing: string, error: unknown, callback: Callback<Recovered>): void {
+  #abandon<Result>(doing: string, error: unknown, callback: Callback<Result>): void {
     const failure = this.#asFailure(doing, error)
     this.#disk.close(() => refuse(callback, failure))
   }

@@ -5,7 +5,7 @@ import type { Callback, LogStore, LogWrite, Recovered, StoredSnapshot } from './
 /**
  * Fits a recovered log to the newest snapshot. They differ after a crash between the two steps of an installation: the
  * snapshot is durable first, and then the log begins anew after it. Calls back with the log as it is from here on;
- * CORRUPT when the log begins after what any snapshot covers.
+ * CORRUPT when the log begins after what any snapshot covers, or is a new one: it was there before any snapshot.
  */
 export function fitToSnapshot(
   store: Pick<LogStore, 'write'>,
@@ -13,6 +13,10 @@ export function fitToSnapshot(
   newest: StoredSnapshot | undefined,
   callback: Callback<Recovered>,
 ): void {
+  if (recovered.fresh && newest !== undefined) {
+    const what = `the log is missing, though there is a snapshot of entries up to ${newest.id.index}`
+    return callback(damaged("server's directory", what), recovered)
+  }
   const covered = newest?.id.index ?? 0
   if (covered < recovered.boundary.index) {
     const begin = `the log begins after entry ${recovered.boundary.index}`

@@ -17,6 +17,11 @@ export function nameOf({ index, term, byteLength, checksum }: SnapshotId, stage:
   return `snapshot-${index}-${term}-${byteLength}-${checksum.toString(16).padStart(8, '0')}.${stage}`
 }
 
+/** Whether a file is, was or was to be a snapshot. */
+export function isSnapshotName(name: string): boolean {
+  return name.startsWith('snapshot')
+}
+
 export function parseName(name: string): { readonly id: SnapshotId; readonly stage: SnapshotStage } | undefined {
   const [, index, term, byteLength, checksum = '', stage] = NAME.exec(name) ?? []
   if (stage !== 'complete' && stage !== 'partial') return undefined
