@@ -2,6 +2,7 @@ import { copyFile, mkdir, mkdtemp, realpath, rm, symlink } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { closeInTurn } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import { DirectoryLock } from '../storage/file/directory-lock.js'
 import { FileDisk } from '../storage/file-disk.js'
@@ -13,6 +14,9 @@ import { codeOf, namesIn } from './data-directory.js'
 /** A log's files under other names, to be opened without a change to the log itself. */
 export interface Mirror {
   readonly disk: RecordDisk
+  /** What was said of a file here, with the log's own name for it. */
+  ofTheLog(message: string): string
+  /** Closes the disk too. */
   close(): Promise<void>
 }
 
@@ -27,27 +31,46 @@ let mirrors = 0
  */
 export async function mirror(directory: string, kind: LogStoreKind): Promise<Mirror> {
   const release = await lock(directory, kind)
-  const place = await mkdtemp(join(tmpdir(), 'actorum-verify-'))
-  const close = async (): Promise<void> => {
-    await rm(place, { recursive: true, force: true })
-    await release()
-  }
   try {
-    const folder = LOG_FOLDERS[kind]
-    await mkdir(join(place, folder))
-    for (const name of await namesIn(join(directory, folder))) {
-      const isLink = WRITTEN_ONCE.test(name) || name === 'LOCK'
-      await (isLink ? link : copyFile)(join(directory, folder, name), join(place, folder, name))
-    }
-    if ((await namesIn(directory)).includes('watermark')) {
-      await copyFile(join(directory, 'watermark'), join(place, 'watermark'))
-    }
+    const place = await mkdtemp(join(tmpdir(), 'actorum-verify-'))
+    return await mirrorIn(place, directory, kind, release)
   } catch (error) {
-    await close()
+    await release()
+    throw error
+  }
+}
+
+async function mirrorIn(
+  place: string,
+  directory: string,
+  kind: LogStoreKind,
+  release: () => Promise<void>,
+): Promise<Mirror> {
+  try {
+    await fill(place, directory, LOG_FOLDERS[kind])
+  } catch (error) {
+    await remove(place)
     throw error
   }
   const ofFiles = { directory: place, checksum: crc32, isForReading: true }
-  return { disk: kind === 'file' ? new FileDisk(ofFiles) : new LevelDisk(place), close }
+  const disk = kind === 'file' ? new FileDisk(ofFiles) : new LevelDisk(place)
+  const close = (): Promise<void> => closeInTurn([disk]).finally(() => remove(place).finally(release))
+  return { disk, close, ofTheLog: (message) => message.replaceAll(place, directory) }
+}
+
+async function fill(place: string, directory: string, folder: string): Promise<void> {
+  await mkdir(join(place, folder))
+  for (const name of await namesIn(join(directory, folder))) {
+    const isLink = WRITTEN_ONCE.test(name) || name === 'LOCK'
+    await (isLink ? link : copyFile)(join(directory, folder, name), join(place, folder, name))
+  }
+  if ((await namesIn(directory)).includes('watermark')) {
+    await copyFile(join(directory, 'watermark'), join(place, 'watermark'))
+  }
+}
+
+function remove(place: string): Promise<void> {
+  return rm(place, { recursive: true, force: true })
 }
 
 /** LevelDB locks its file LOCK, and so the one that is linked to; within a process that would not show. */

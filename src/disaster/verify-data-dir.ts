@@ -9,8 +9,8 @@ import type { LogStoreKind } from '../storage/file-or-level.js'
 import type { DiskContents } from '../storage/record-disk.js'
 import { Recovery, type RecoveredLog } from '../storage/recovery.js'
 import { decodeServerRecord, type ServerRecord } from '../storage/server-record.js'
-import { newestFirst, parseName } from '../storage/snapshot-catalogue.js'
-import { failed, kindOf, namesIn } from './data-directory.js'
+import { isSnapshotName, newestFirst, parseName } from '../storage/snapshot-catalogue.js'
+import { codeOf, failed, kindOf, namesIn } from './data-directory.js'
 import { mirror } from './mirror.js'
 import { type SnapshotEnds, verifySnapshot } from './snapshot-file.js'
 
@@ -33,7 +33,8 @@ export interface DataDirReport {
   /** True when nothing found is damage. */
   readonly ok: boolean
   readonly findings: readonly Finding[]
-  readonly logStore: LogStoreKind
+  /** Undefined where the log is missing. */
+  readonly logStore: LogStoreKind | undefined
   readonly id: ServerId | undefined
   readonly storeId: string | undefined
   readonly clusterId: string | undefined
@@ -52,11 +53,18 @@ export interface DataDirReport {
 
 interface LogFound {
   readonly record: ServerRecord | undefined
-  readonly log: RecoveredLog | undefined
+  readonly log: RecoveredLog | 'empty' | undefined
   readonly findings: readonly Finding[]
 }
 
+const NO_LOG: LogFound = { record: undefined, log: 'empty', findings: [] }
+const OF_TABLE = /\.(ldb|sst):/
+/** The system is short of something, and nothing is wrong with the table. */
+const NO_ROOM = /too many open files|not enough space|cannot allocate/i
+
 interface SnapshotsRead {
+  /** Whether there are files of any, sound or not. */
+  readonly areThere: boolean
   readonly sound: readonly SnapshotEnds[]
   readonly findings: readonly Finding[]
 }
@@ -69,19 +77,22 @@ interface SnapshotsRead {
 export async function verifyDataDir(dataDir: string): Promise<DataDirReport> {
   checkPath(dataDir)
   const logStore = await kindOf(dataDir)
-  if (logStore === undefined) {
+  const isServers = logStore !== undefined || (await namesIn(join(dataDir, 'snapshots'))).some(isSnapshotName)
+  if (!isServers) {
     throw new ActorumError('INVALID_ARGUMENT', `the directory ${dataDir} holds no log; name the dataDir of a server`)
   }
   try {
-    const { record, log, findings } = await readLog(join(dataDir, 'log'), logStore)
+    const { record, log, findings } = logStore === undefined ? NO_LOG : await readLog(join(dataDir, 'log'), logStore)
     const snapshots = await readSnapshots(join(dataDir, 'snapshots'))
     const all = [
       ...(await leftovers(dataDir)),
       ...findings,
       ...snapshots.findings,
       ...gapBetween(record, snapshots.sound),
+      ...(log === 'empty' ? lostLog(snapshots) : []),
     ]
-    const configuration = (log?.recovered.configurations.at(-1) ?? log?.recovered.boundary)?.configuration
+    const recovered = log === 'empty' ? undefined : log?.recovered
+    const configuration = (recovered?.configurations.at(-1) ?? recovered?.boundary)?.configuration
     return {
       ok: all.every(({ kind }) => kind === 'note'),
       findings: all,
@@ -91,8 +102,8 @@ export async function verifyDataDir(dataDir: string): Promise<DataDirReport> {
       clusterId: record?.clusterId,
       term: record?.hardState.term,
       boundary: record?.boundary.index,
-      lastIndex: log?.recovered.lastIndex,
-      lastTerm: log?.recovered.termStarts.at(-1)?.term ?? log?.recovered.boundary.term,
+      lastIndex: recovered?.lastIndex,
+      lastTerm: recovered?.termStarts.at(-1)?.term ?? recovered?.boundary.term,
       members: configuration?.members ?? [],
       snapshots: snapshots.sound.map(({ boundary, byteLength }) => {
         return { index: boundary.index, term: boundary.term, byteLength }
@@ -110,7 +121,8 @@ function checkPath(dataDir: unknown): void {
 }
 
 async function readLog(directory: string, kind: LogStoreKind): Promise<LogFound> {
-  const { disk, ...mirrored } = await mirror(directory, kind)
+  const mirrored = await mirror(directory, kind)
+  const { disk } = mirrored
   try {
     const contents = await fromCallback<DiskContents>((callback) => disk.open(callback))
     const record = recordIn(contents)
@@ -118,14 +130,22 @@ async function readLog(directory: string, kind: LogStoreKind): Promise<LogFound>
     await fromCallback<void>((callback) => {
       disk.scan(recovery.scanAbove, (key, bytes) => recovery.take(key, bytes), callback)
     })
-    await fromCallback<void>((callback) => disk.close(callback))
     return { record, ...finish(recovery) }
   } catch (error) {
-    if (!(error instanceof ActorumError) || error.code !== 'CORRUPT') throw error
-    return { record: undefined, log: undefined, findings: [damage(error.message)] }
+    const message = damageIn(error)
+    if (message === undefined) throw error
+    return { record: undefined, log: undefined, findings: [damage(mirrored.ofTheLog(message))] }
   } finally {
     await mirrored.close()
   }
+}
+
+/** LevelDB has no word of its own for a table that is cut short or lost: that it cannot be read, the system says. */
+function damageIn(error: unknown): string | undefined {
+  if (error instanceof ActorumError) return error.code === 'CORRUPT' ? error.message : undefined
+  const isOfTable = error instanceof Error && codeOf(error) === 'LEVEL_IO_ERROR' && OF_TABLE.test(error.message)
+  if (!isOfTable || NO_ROOM.test(error.message)) return undefined
+  return `the log cannot be read: LevelDB reports ${error.message}`
 }
 
 function recordIn({ serverRecord }: DiskContents): ServerRecord | undefined {
@@ -137,7 +157,7 @@ function recordIn({ serverRecord }: DiskContents): ServerRecord | undefined {
 function finish(recovery: Recovery): Omit<LogFound, 'record'> {
   try {
     const log = recovery.finish()
-    if (log === 'empty') return { log: undefined, findings: [note('the log was made and never written to')] }
+    if (log === 'empty') return { log, findings: [note('the log was made and never written to')] }
     return { log, findings: log.recovered.notices.map(note) }
   } catch (error) {
     if (!(error instanceof ActorumError)) throw error
@@ -148,7 +168,8 @@ function finish(recovery: Recovery): Omit<LogFound, 'record'> {
 async function readSnapshots(directory: string): Promise<SnapshotsRead> {
   const sound: SnapshotEnds[] = []
   const findings: Finding[] = []
-  for (const name of await namesIn(directory)) {
+  const names = await namesIn(directory)
+  for (const name of names) {
     const named = parseName(name)
     if (named?.stage === 'complete') {
       const found = await verifySnapshot(join(directory, name))
@@ -158,7 +179,7 @@ async function readSnapshots(directory: string): Promise<SnapshotsRead> {
     } else findings.push(note(`the snapshots have ${name}, which is no complete snapshot and counts for nothing`))
   }
   sound.sort((left, right) => newestFirst(idOf(left), idOf(right)))
-  return { sound, findings }
+  return { sound, findings, areThere: names.some(isSnapshotName) }
 }
 
 function faultOf(name: string, found: SnapshotEnds | Malformed): string | undefined {
@@ -181,6 +202,11 @@ function gapBetween(record: ServerRecord | undefined, sound: readonly SnapshotEn
   return [
     damage(`the log begins after entry ${index}, and the newest sound snapshot covers entries up to ${covered} only`),
   ]
+}
+
+/** Snapshots are made after the log, and never without one. */
+function lostLog({ areThere }: SnapshotsRead): readonly Finding[] {
+  return areThere ? [damage('there are snapshots, but the log that belongs to them is missing')] : []
 }
 
 async function leftovers(dataDir: string): Promise<readonly Finding[]> {

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ActorumError, type EmbeddedEngine, forceNewCluster, verifyDataDir } from '../../src/index.js'
@@ -10,6 +10,7 @@ import { EnginePlace, freeAddress, text } from './engine-place.js'
 
 const KINDS = ['file', 'level'] as const
 const SURE = { iUnderstandThatWritesMayBeLost: true } as const
+const LOST = 'there are snapshots, but the log that belongs to them is missing'
 
 let place: EnginePlace
 
@@ -19,6 +20,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   vi.restoreAllMocks()
+  vi.unstubAllEnvs()
   await place.dispose()
 })
 
@@ -59,6 +61,16 @@ describe('a log that is missing beside its snapshots', () => {
     const dataDir = await lost(logStore)
     await mkdir(join(dataDir, 'log', logStore === 'file' ? 'segments' : 'log'), { recursive: true })
     for (let attempt = 0; attempt < 2; attempt++) await expect(place.start()).rejects.toEqual(code('CORRUPT'))
+    const { ok, findings } = await verifyDataDir(dataDir)
+    expect(ok).toBe(false)
+    expect(findings).toContainEqual({ kind: 'damage', message: LOST })
+  })
+
+  it('is found by verifyDataDir', async () => {
+    const report = await verifyDataDir(await lost('file'))
+    expect(report).toMatchObject({ ok: false, logStore: undefined, id: undefined, lastIndex: undefined })
+    expect(report.findings).toEqual([{ kind: 'damage', message: LOST }])
+    expect(report.snapshots).toHaveLength(1)
   })
 })
 
@@ -125,5 +137,28 @@ describe('an engine', () => {
     const again = await place.start()
     await again.ready()
     expect(text(await again.client.get('key'))).toBe('value')
+  })
+})
+
+describe('verifyDataDir', () => {
+  it.each(KINDS)('lets go of a %s log that it could not copy', async (logStore) => {
+    await (await written(logStore)).stop()
+    for (const name of ['TMPDIR', 'TEMP', 'TMP']) vi.stubEnv(name, join(place.root, 'nowhere'))
+    await expect(verifyDataDir(place.directory(1))).rejects.toEqual(code('STORAGE_FAILED'))
+    vi.unstubAllEnvs()
+    await (await place.start()).ready()
+  })
+
+  it('finds a table of LevelDB that is cut short, and lets go of the log', async () => {
+    await (await written('level')).stop()
+    // What was only in its log of writes becomes a table.
+    await (await place.start()).stop()
+    const folder = join(place.directory(1), 'log', 'log')
+    const tables = (await readdir(folder)).filter((name) => name.endsWith('.ldb'))
+    for (const name of tables) await truncate(join(folder, name), 10)
+    const { ok, findings } = await verifyDataDir(place.directory(1))
+    expect(ok).toBe(false)
+    expect(findings[0]?.message).toContain(`LevelDB reports IO error: ${folder}`)
+    await expect(place.start()).rejects.toEqual(code('STORAGE_FAILED'))
   })
 })
