@@ -8,8 +8,9 @@ import type { RunPlace } from './file/run-places.js'
 import { SegmentFiles } from './file/segment-files.js'
 import { SegmentedLog } from './file/segmented-log.js'
 import { Unproven } from './file/unproven.js'
-import { makeDirectory, syncDirectory } from './file-directories.js'
+import { syncDirectory } from './file-directories.js'
 import type { DirectorySystem } from './file-directories.js'
+import { makeLogFolder } from './file-log-folder.js'
 import { LOG_FOLDERS } from './file-or-level.js'
 import type { Callback } from './ports.js'
 import { refuse } from './record-disk.js'
@@ -97,7 +98,7 @@ export class FileDisk implements RecordDisk {
   }
 
   async #openFiles(): Promise<DiskContents> {
-    await makeDirectory(this.#directory)
+    await makeLogFolder(this.#directory, 'file')
     const nonce = `${process.pid}-${process.hrtime.bigint().toString(36)}-${++locksTaken}`
     this.#lock = await DirectoryLock.take(await realpath(this.#directory), nonce)
     if (this.#lock === undefined) throw this.#locked()

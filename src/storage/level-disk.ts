@@ -4,7 +4,7 @@ import type { Iterator, Level } from 'level'
 import { ActorumError } from '../errors.js'
 import type { LogIndex } from '../machines/types.js'
 import { damaged } from './damage.js'
-import { makeDirectory } from './file-directories.js'
+import { makeLogFolder } from './file-log-folder.js'
 import { LOG_FOLDERS } from './file-or-level.js'
 import { RUNS_END, runIndexOf, runKey, SERVER_RECORD_KEY } from './level-keys.js'
 import type { Callback } from './ports.js'
@@ -115,7 +115,7 @@ export class LevelDisk implements RecordDisk {
   async #openFiles(): Promise<DiskContents> {
     // First: where there is none of its native code, no folder shall make the directory one of Level's.
     const { Level } = await import('level')
-    await makeDirectory(this.#logDirectory)
+    await makeLogFolder(this.#directory, 'level')
     const place = await realpath(this.#logDirectory)
     if (inUse.has(place)) throw this.#locked()
     inUse.add(place)

@@ -130,6 +130,20 @@ describe('an engine', () => {
     await (await place.start({ logStore })).ready()
   })
 
+  it('begins no second log beside one of another kind that is begun at the same moment', async () => {
+    for (let round = 0; round < 5; round++) {
+      const dataDir = place.directory(round)
+      const starting = KINDS.map((logStore) => place.start({ dataDir, logStore }))
+      const outcomes = await Promise.allSettled(starting)
+      expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+      const refusals = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []))
+      expect([code('LOCKED'), code('INVALID_ARGUMENT')]).toContainEqual(refusals[0])
+      expect(await readdir(join(dataDir, 'log'))).not.toEqual(expect.arrayContaining(['log', 'segments']))
+      await outcomes.find((outcome) => outcome.status === 'fulfilled')?.value.stop()
+      await (await place.start({ dataDir })).ready()
+    }
+  })
+
   it.each(KINDS)('lets go of its %s log though its snapshots could not be closed', async (logStore) => {
     const engine = await written(logStore)
     vi.spyOn(DiskSnapshotStore.prototype, 'close').mockImplementationOnce((done) => done(new Error('EDQUOT')))
