@@ -1,5 +1,5 @@
-import { open, rename, rm } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { fromCallback, randomId } from './engine-parts.js'
 import { ActorumError } from './errors.js'
@@ -28,6 +28,7 @@ export interface Backup {
 }
 
 const PIECE_BYTES = 1024 * 1024
+const UNFINISHED = /\.unfinished-[0-9a-f]{32}$/
 
 /** Copies a stored snapshot out, checking it on the way. A file has its name once all of it is durable. */
 export async function writeBackup(
@@ -59,11 +60,13 @@ async function writeFile(snapshots: SnapshotStore, stored: StoredSnapshot, path:
   try {
     const file = await open(unfinished, 'wx')
     try {
+      const { mtimeMs } = await file.stat()
       await copy(snapshots, stored, async (bytes) => {
         // Unlike write, this goes on where the operating system took only a part.
         await file.appendFile(bytes)
       })
       await file.sync()
+      await clearUnfinished(path, mtimeMs)
     } finally {
       await file.close()
     }
@@ -74,6 +77,18 @@ async function writeFile(snapshots: SnapshotStore, stored: StoredSnapshot, path:
     if (cause instanceof ActorumError) throw cause
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new ActorumError('STORAGE_FAILED', `the backup ${path} was not written: ${why}`, { cause })
+  }
+}
+
+/** What earlier backups of that name have left behind. One that is being written now changes as this one is written. */
+async function clearUnfinished(path: string, beforeMs: number): Promise<void> {
+  for (const name of await readdir(dirname(path))) {
+    const isOfPath = name.startsWith(`${basename(path)}.unfinished-`) && UNFINISHED.test(name)
+    if (!isOfPath) continue
+    const left = join(dirname(path), name)
+    // Another's may have its own name by now.
+    const found = await stat(left).catch(() => undefined)
+    if (found !== undefined && found.mtimeMs < beforeMs) await rm(left, { force: true })
   }
 }
 

@@ -1,5 +1,5 @@
 import { createWriteStream } from 'node:fs'
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
@@ -82,6 +82,22 @@ describe('a backup', () => {
     expect(clusterId).toBe(engine.status().clusterId)
     expect((await readFile(target)).length).toBe(byteLength)
     expect((await readdir(place.root)).filter((name) => name.startsWith('backup'))).toEqual(['backup'])
+  })
+
+  it('takes away what an earlier one of that name left unfinished, and nothing else', async () => {
+    const engine = await written()
+    const target = join(place.root, 'backup')
+    const ofAnother = `other.unfinished-${'0'.repeat(32)}`
+    for (const name of [`backup.unfinished-${'0'.repeat(32)}`, ofAnother, 'backup.unfinished-of-mine']) {
+      await writeFile(join(place.root, name), 'cut short')
+      await utimes(join(place.root, name), 1, 1)
+    }
+    const ofNow = `backup.unfinished-${'1'.repeat(32)}`
+    await writeFile(join(place.root, ofNow), 'another is at it')
+    await utimes(join(place.root, ofNow), new Date(), new Date(Date.now() + 60_000))
+    await engine.backup(target)
+    const names = ['backup', ofNow, 'backup.unfinished-of-mine', ofAnother, 'server-1']
+    expect((await readdir(place.root)).sort()).toEqual(names)
   })
 
   it('goes to a stream, which is left open, with the same bytes', async () => {
