@@ -145,7 +145,7 @@ async function refuseLostLog(dataDir: string): Promise<void> {
 async function refuseUnfinished(dataDir: string): Promise<void> {
   const found = await stat(join(dataDir, UNFINISHED)).catch(() => undefined)
   if (found === undefined) return
-  const text = `in the data directory ${dataDir} a restore, or a forced new cluster, was not finished; do that again, or put back what was there`
+  const text = `in the data directory ${dataDir} a restore, or a forced new cluster, was not finished; do that again: it goes on, or says how`
   throw new ActorumError('INVALID_ARGUMENT', text)
 }
 

@@ -1,4 +1,4 @@
-import { readdir, rename, rm } from 'node:fs/promises'
+import { open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { realClock } from '../actors/clock.js'
@@ -52,6 +52,29 @@ export async function prepare(next: NewDirectory): Promise<void> {
     const write = { runs: [], hardState: next.hardState, boundary, clusterId }
     return fromCallback<void>((callback) => store.write(write, callback))
   })
+}
+
+/** Of a restore: all in `dataDir` is its own, and was whole when this was written. */
+const RESTORED = 'restored'
+
+/** Says that a directory was empty before, so that a restore which was cut short can be told from a forced cluster. */
+export async function markRestored(dataDir: string): Promise<void> {
+  const folder = join(dataDir, UNFINISHED)
+  const file = await open(join(folder, RESTORED), 'w')
+  await file.sync().finally(() => file.close())
+  await syncDirectory(folder)
+}
+
+/** Takes back what a restore that was cut short has adopted. Leaves alone what is another's. */
+export async function takeBack(dataDir: string): Promise<void> {
+  const folder = join(dataDir, UNFINISHED)
+  const left = await namesIn(folder)
+  if (!left.includes(RESTORED)) return
+  const names = await namesIn(dataDir)
+  const adopted = PARTS.filter((part) => names.includes(part))
+  // One that has both is not this restore's.
+  if (adopted.some((part) => left.includes(part))) return
+  for (const part of adopted) await patiently(() => rename(join(dataDir, part), join(folder, part)))
 }
 
 /** Gives what `prepare` made its place, the log first: without it a snapshot alone would look like a new server's. */

@@ -4,7 +4,7 @@ import { ActorumError } from '../errors.js'
 import type { LogIndex } from '../machines/types.js'
 import { checkNames, type EngineOptions, validateOptions } from '../options.js'
 import { kindFor } from '../storage/file-or-level.js'
-import { adopt, codeOf, failed, namesIn, prepare } from './data-directory.js'
+import { adopt, codeOf, failed, markRestored, namesIn, PARTS, prepare, takeBack } from './data-directory.js'
 import { chunksOf, refusalOf, type SnapshotEnds, verifySnapshot } from './snapshot-file.js'
 
 /** What `restoreBackup` takes. */
@@ -43,6 +43,9 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   if (backup.clusterId === clusterId) {
     throw invalid(`the backup is of cluster ${clusterId}; give the new cluster an id of its own, or none`)
   }
+  await takeBack(dataDir).catch((error: unknown) => {
+    throw failed(dataDir, error)
+  })
   await refuseOccupied(dataDir)
   const storeId = randomId()
   const { index, term, checksum, clusterTime } = backup.boundary
@@ -57,6 +60,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
       end: { index, term, checksum, clusterTime },
       chunks: soundChunks(from),
     })
+    await markRestored(dataDir)
     await adopt(dataDir)
   } catch (error) {
     throw failed(dataDir, error)
@@ -78,9 +82,13 @@ async function read(from: string): Promise<SnapshotEnds> {
 
 /** What an earlier attempt left unfinished is no reason. */
 async function refuseOccupied(dataDir: string): Promise<void> {
-  const names = (await namesIn(dataDir)).filter((name) => name !== UNFINISHED)
+  const found = await namesIn(dataDir)
+  const names = found.filter((name) => name !== UNFINISHED)
   if (names.length === 0) return
-  throw invalid(`the directory ${dataDir} is not empty (${names.slice(0, 3).join(', ')}); name a new one`)
+  const what = `the directory ${dataDir} is not empty (${names.slice(0, 3).join(', ')})`
+  const isWhole = PARTS.every((part) => names.includes(part)) && (await namesIn(join(dataDir, UNFINISHED))).length === 0
+  const advice = `in it, the folder ${UNFINISHED} is empty: all was done but to delete it; do that, or name a new one`
+  throw invalid(found.includes(UNFINISHED) && isWhole ? `${what}; ${advice}` : `${what}; name a new one`)
 }
 
 async function* soundChunks(from: string): AsyncGenerator<Uint8Array, void, void> {

@@ -270,6 +270,35 @@ describe('restoreBackup', () => {
     await restoreBackup({ from, dataDir, id: 2 })
     expect((await verifyDataDir(dataDir)).ok).toBe(true)
   })
+
+  it.each([['log'], ['log', 'snapshots']])(
+    'that was cut short after %s had its place can be done again',
+    async (...has) => {
+      const from = await backedUp()
+      const dataDir = place.directory(2)
+      await restoreBackup({ from, dataDir, id: 2 })
+      await mkdir(join(dataDir, 'unfinished'))
+      await writeFile(join(dataDir, 'unfinished', 'restored'), '')
+      if (!has.includes('snapshots')) await rename(join(dataDir, 'snapshots'), join(dataDir, 'unfinished', 'snapshots'))
+      await expect(place.start({ dataDir, id: 2 })).rejects.toThrow(/was not finished; do that again/)
+      const { storeId } = await restoreBackup({ from, dataDir, id: 2 })
+      expect(await verifyDataDir(dataDir)).toMatchObject({ ok: true, findings: [], storeId })
+      expect((await readdir(dataDir)).sort()).toEqual(['log', 'snapshots'])
+    },
+  )
+
+  it('leaves alone what is no restore of its own', async () => {
+    const from = await backedUp()
+    const dataDir = place.directory(1)
+    await mkdir(join(dataDir, 'unfinished'))
+    await expect(restoreBackup({ from, dataDir })).rejects.toThrow(/all was done but to delete it/)
+    await mkdir(join(dataDir, 'unfinished', 'log'))
+    await expect(restoreBackup({ from, dataDir })).rejects.toThrow(/name a new one/)
+    await writeFile(join(dataDir, 'unfinished', 'restored'), '')
+    const before = await contentsOf(dataDir)
+    await expect(restoreBackup({ from, dataDir })).rejects.toThrow(/name a new one/)
+    expect(await contentsOf(dataDir)).toEqual(before)
+  })
 })
 
 describe('SCENARIO: a majority is lost for good', () => {
