@@ -71,6 +71,12 @@ describe('a recovered log and the newest snapshot', () => {
     expect(fit(log(boundary(30, 1), 40, [{ index: 31, term: 1 }]), undefined).error).toMatchObject({ code: 'CORRUPT' })
   })
 
+  it('are refused as CORRUPT when the log is a new one, for no snapshot is made without a log', () => {
+    const made = { ...log(empty, 0, []), fresh: true }
+    expect(fit(made, snapshot(10, 1))).toMatchObject({ writes: [], error: { code: 'CORRUPT' } })
+    expect(fit(made, undefined).error).toBeUndefined()
+  })
+
   it('leave the failure of the disk to the caller', () => {
     expect(fit(log(empty, 5, [{ index: 1, term: 1 }]), snapshot(10, 3), new Error('EIO')).error).toEqual(
       new Error('EIO'),
