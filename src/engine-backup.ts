@@ -7,7 +7,7 @@ import type { LogIndex, Term } from './machines/types.js'
 import { shown } from './options.js'
 import { syncDirectory } from './storage/file-directories.js'
 import { patiently } from './storage/file-patience.js'
-import type { SnapshotStore, StoredSnapshot } from './storage/ports.js'
+import type { SnapshotReader, SnapshotStore, StoredSnapshot } from './storage/ports.js'
 import { SnapshotScanner } from './storage/snapshot-scanner.js'
 
 /** Where the bytes of a backup go, one after another: a stream of Node's is one. It is left open at the end. */
@@ -40,6 +40,9 @@ export async function writeBackup(
   try {
     if (typeof target === 'string') await writeFile(snapshots, stored, resolve(target))
     else await copy(snapshots, stored, (bytes) => writeTo(target, bytes))
+  } catch (error) {
+    if (error instanceof ActorumError && error.code === 'CORRUPT') await readThrough(snapshots, stored)
+    throw error
   } finally {
     release()
   }
@@ -109,8 +112,23 @@ async function copy(
   if (scanner.trailer?.checksum !== id.checksum) throw damaged('it is not the one that its name says')
 }
 
+/** Whoever reads the state in a damaged snapshot sets it aside: the next one is taken anew. */
+async function readThrough(snapshots: SnapshotStore, { id }: StoredSnapshot): Promise<void> {
+  try {
+    const reader = await fromCallback<SnapshotReader>((callback) => snapshots.openReader(id, callback))
+    const next = (): Promise<unknown> => fromCallback<unknown>((callback) => reader.next(callback))
+    try {
+      while ((await next()) !== undefined);
+    } finally {
+      reader.close()
+    }
+  } catch {
+    // What is wrong with it is known already.
+  }
+}
+
 function damaged(why: string): ActorumError {
-  const advice = 'Nothing was backed up; take another snapshot, or back up another server'
+  const advice = 'Nothing was backed up, and it counts no more: ask again, or back up another server'
   return new ActorumError('CORRUPT', `The snapshot to be backed up is damaged on disk: ${why}. ${advice}.`)
 }
 

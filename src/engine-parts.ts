@@ -226,14 +226,16 @@ function configurationFrom({ members, join: addresses }: ResolvedOptions): Confi
 
 /** `members` and `clusterId` count for an empty directory only; later the log rules. */
 function checkIdentity(
-  { clusterId, members, join: joining, log, dataDir }: ResolvedOptions,
+  { clusterId, members, join: joining, listen = '', log, dataDir }: ResolvedOptions,
   recovered: Recovered,
 ): void {
   if (clusterId !== undefined && recovered.clusterId !== undefined && clusterId !== recovered.clusterId) {
     const text = `the data directory ${dataDir} belongs to cluster ${recovered.clusterId}, not ${clusterId}; start it with its own clusterId, or with another dataDir`
     throw new ActorumError('INVALID_ARGUMENT', text)
   }
-  if (recovered.fresh || joining !== undefined) return
+  // Who names nobody else has most likely named nobody at all.
+  const areOthersNamed = members.length > 1 || members[0]?.address !== listen
+  if (recovered.fresh || joining !== undefined || !areOthersNamed) return
   const known = membersOf(recovered)
   if (describe(known) !== describe(members)) {
     const text = `the option members says ${describe(members)}, but the log in ${dataDir} says ${describe(known)}; the log rules`

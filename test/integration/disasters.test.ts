@@ -147,6 +147,18 @@ describe('a backup', () => {
     expect((await engine.snapshot()).index).toBeGreaterThanOrEqual(revision)
   })
 
+  it('is refused where the snapshot of it is damaged, and the next one is made of another', async () => {
+    const engine = await written()
+    const { index } = await engine.snapshot()
+    await damage(await snapshotIn(place.directory(1)))
+    const target = join(place.root, 'backup')
+    await expect(engine.backup(target)).rejects.toEqual(code('CORRUPT'))
+    expect(engine.isLeader).toBe(true)
+    expect(await engine.backup(target)).toMatchObject({ index })
+    await engine.stop()
+    expect(await restoreBackup({ from: target, dataDir: place.directory(2) })).toMatchObject({ index })
+  })
+
   it('is refused where it cannot be written, and leaves nothing behind', async () => {
     const engine = await written()
     await mkdir(join(place.root, 'taken'))

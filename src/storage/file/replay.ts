@@ -1,5 +1,6 @@
 import { ActorumError } from '../../errors.js'
 import type { Checksum, LogIndex } from '../../machines/types.js'
+import { damaged } from '../damage.js'
 import { decodeFrame, FRAME_ALIGNMENT, nextHead } from './format.js'
 import type { Frame } from './format.js'
 import { RunPlaces } from './run-places.js'
@@ -119,8 +120,6 @@ export class Replay {
   }
 
   #damaged(what: string): ActorumError {
-    const advice =
-      'Keep it as it is; if this server has peers, remove it from the cluster and let it join anew with an empty directory; else see docs/disasters.md'
-    return new ActorumError('CORRUPT', `The ${this.#place} is damaged: ${what}. ${advice}.`)
+    return damaged(this.#place, what)
   }
 }
