@@ -69,7 +69,7 @@ export const COORDINATION_MUTANTS: readonly Mutant[] = [
     find: 'this.#aliveAt = Math.max(this.#aliveAt, sentAt)',
     replace: 'this.#aliveAt = Math.max(this.#aliveAt, sentAt, this.#setup.clock.now())',
     hunt: 'leases',
-    runsMax: 60,
+    runsMax: 400,
     laws: ['a hold ends before its lease'],
   },
   {

@@ -5,6 +5,7 @@ const OWN_LAWS = 'every server keeps the laws of its own state'
 const ONE_AT_A_TIME = 'Configuration Safety: one change of the membership at a time'
 const RULES = 'the latest configuration in the log rules'
 const LIVENESS = 'healed servers'
+const NEVER = 'what is reported as not applied never is'
 const VOTES = 'a leader has the votes of a majority'
 const PRE_VOTES = 'a campaign begins with the pre-votes'
 
@@ -16,7 +17,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     find: 'isJoint(configuration) ? Math.min(reached, majorityValue(configuration.votersOutgoing, valueOf)) : reached',
     replace: 'reached',
     hunt: 'membership',
-    runsMax: 20,
+    runsMax: 80,
     laws: [MAJORITY],
   },
   {
@@ -80,8 +81,8 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     find: 'if (peer.storeId !== undefined && said.storeId !== peer.storeId) {',
     replace: 'if (peer.storeId !== undefined && said.storeId === undefined) {',
     hunt: 'replaced disks',
-    runsMax: 60,
-    laws: ['a command is committed once', 'Leader Completeness', MAJORITY, OWN_LAWS, LIVENESS],
+    runsMax: 250,
+    laws: ['a command is committed once', 'Leader Completeness', MAJORITY, OWN_LAWS, LIVENESS, NEVER],
   },
   {
     name: 'counts learners in a quorum',
