@@ -28,6 +28,8 @@ export interface Backup {
 }
 
 const PIECE_BYTES = 1024 * 1024
+/** Of a backup that is still being written: it changes at least so often. */
+const UNFINISHED_MS = 600_000
 const UNFINISHED = /\.unfinished-[0-9a-f]{32}$/
 
 /** Copies a stored snapshot out, checking it on the way. A file has its name once all of it is durable. */
@@ -60,6 +62,7 @@ export function checkTarget(target: unknown): void {
 
 async function writeFile(snapshots: SnapshotStore, stored: StoredSnapshot, path: string): Promise<void> {
   const unfinished = `${path}.unfinished-${randomId()}`
+  let beganAtMs = 0
   try {
     const file = await open(unfinished, 'wx')
     try {
@@ -68,13 +71,14 @@ async function writeFile(snapshots: SnapshotStore, stored: StoredSnapshot, path:
         // Unlike write, this goes on where the operating system took only a part.
         await file.appendFile(bytes)
       })
+      beganAtMs = mtimeMs
       await file.sync()
-      await clearUnfinished(path, mtimeMs)
     } finally {
       await file.close()
     }
     await patiently(() => rename(unfinished, path))
     await syncDirectory(dirname(path))
+    await clearUnfinished(path, beganAtMs - UNFINISHED_MS)
   } catch (cause) {
     await rm(unfinished, { force: true })
     if (cause instanceof ActorumError) throw cause
@@ -83,15 +87,17 @@ async function writeFile(snapshots: SnapshotStore, stored: StoredSnapshot, path:
   }
 }
 
-/** What earlier backups of that name have left behind. One that is being written now changes as this one is written. */
+/**
+ * What earlier backups of that name have left behind, and have not changed since `beforeMs`: another one may be on its way.
+ * The backup is made by now: what cannot be listed or taken away, such as somebody else's, stays.
+ */
 async function clearUnfinished(path: string, beforeMs: number): Promise<void> {
-  for (const name of await readdir(dirname(path))) {
-    const isOfPath = name.startsWith(`${basename(path)}.unfinished-`) && UNFINISHED.test(name)
-    if (!isOfPath) continue
+  const names = await readdir(dirname(path)).catch(() => [])
+  for (const name of names) {
+    if (!name.startsWith(`${basename(path)}.unfinished-`) || !UNFINISHED.test(name)) continue
     const left = join(dirname(path), name)
-    // Another's may have its own name by now.
     const found = await stat(left).catch(() => undefined)
-    if (found !== undefined && found.mtimeMs < beforeMs) await rm(left, { force: true })
+    if (found !== undefined && found.mtimeMs < beforeMs) await rm(left, { force: true }).catch(() => undefined)
   }
 }
 

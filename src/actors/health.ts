@@ -142,7 +142,7 @@ export class Health {
     this.#lookAtLoop(lateMs, now)
     this.#lookAtDisk(lateMs, now)
     this.#lookAtLeader(now)
-    this.#lookAtPeers(now)
+    this.#lookAtPeers(lateMs, now)
     this.#lookAtMembership(now)
     this.#lookAtLoad(now)
     this.#tell()
@@ -172,11 +172,12 @@ export class Health {
     this.#see('NO_LEADER', now - this.#leaderSeenAt > boundMs, message, now)
   }
 
-  /** Only a leader knows who can be reached. Who was removed may be gone. */
-  #lookAtPeers(now: number): void {
+  /** Only a leader knows who can be reached. Answers of the time it was held up are not read yet. Who was removed may be gone. */
+  #lookAtPeers(lateMs: number, now: number): void {
     const { leadership, settings } = this.#ports.server.context
     const down = [...(leadership?.progress ?? [])]
-      .filter(([id, progress]) => !isWithinReach(progress, settings, now) && !leadership?.membership.departing.has(id))
+      .filter(([id]) => !leadership?.membership.departing.has(id))
+      .filter(([, progress]) => !isWithinReach(progress, settings, now - lateMs))
       .map(([id]) => id)
     this.#see('PEER_DOWN', down.length > 0, `out of this leader's reach: server ${down.join(', ')}`, now)
   }

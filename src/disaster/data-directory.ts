@@ -71,6 +71,8 @@ export async function takeBack(dataDir: string): Promise<void> {
   const left = await namesIn(folder)
   if (!left.includes(RESTORED)) return
   const names = await namesIn(dataDir)
+  // Beside anything else of anybody's it is refused: nothing is undone for that.
+  if (names.some((name) => name !== UNFINISHED && !PARTS.some((part) => part === name))) return
   const adopted = PARTS.filter((part) => names.includes(part))
   // One that has both is not this restore's.
   if (adopted.some((part) => left.includes(part))) return

@@ -121,9 +121,15 @@ export class FileDisk implements RecordDisk {
     // Without one there is nothing to believe: recovery refuses what it finds.
     const unproven = typeof mark === 'object' ? new Unproven(mark, this.#checksum) : undefined
     const replay = new Replay(this.name, this.#checksum, unproven)
-    for (const sequence of sequences) replay.take(sequence, await this.#files.load(sequence))
+    // The bytes that were believed: read once more they may be others, of the disk and no longer of the cache.
+    const believed = new Map<number, Uint8Array>()
+    for (const sequence of sequences) {
+      const bytes = await this.#files.load(sequence)
+      replay.take(sequence, bytes)
+      if (unproven?.from !== undefined) believed.set(sequence, bytes)
+    }
     const { end } = replay
-    if (!this.#isForReading && unproven?.from && end) await this.#files.rewrite(unproven.from, end)
+    if (!this.#isForReading && unproven?.from && end) await this.#files.rewrite(unproven.from, end, believed)
     return replay
   }
 

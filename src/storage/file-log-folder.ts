@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { ActorumError } from '../errors.js'
 import { makeDirectory, syncDirectory } from './file-directories.js'
@@ -14,9 +14,14 @@ export async function makeLogFolder(directory: string, kind: LogStoreKind): Prom
   if (!existsSync(directory) && (await beginWith(directory, LOG_FOLDERS[kind]))) {
     await syncDirectory(dirname(directory))
   }
+  const own = join(directory, LOG_FOLDERS[kind])
+  const isNew = !existsSync(own)
+  await makeDirectory(own)
+  // After its own is there: in a directory that was there before and empty, at least one of the two sees the other's.
   const other = kind === 'file' ? 'level' : 'file'
-  if (existsSync(join(directory, LOG_FOLDERS[other]))) throw taken(directory, other)
-  await makeDirectory(join(directory, LOG_FOLDERS[kind]))
+  if (!existsSync(join(directory, LOG_FOLDERS[other]))) return
+  if (isNew) await rmdir(own)
+  throw taken(directory, other)
 }
 
 /** Rename takes no directory's place that has something in it. Where all this fails, making the folder says why. */

@@ -144,6 +144,19 @@ describe('an engine', () => {
     }
   })
 
+  it('begins no two logs of different kinds in a folder that was there and empty, though it may begin neither', async () => {
+    for (let round = 0; round < 5; round++) {
+      const dataDir = place.directory(round)
+      await mkdir(join(dataDir, 'log'), { recursive: true })
+      const outcomes = await Promise.allSettled(KINDS.map((logStore) => place.start({ dataDir, logStore })))
+      const begun = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+      expect(begun.length).toBeLessThan(2)
+      expect(await readdir(join(dataDir, 'log'))).not.toEqual(expect.arrayContaining(['log', 'segments']))
+      for (const engine of begun) await engine.stop()
+      await (await place.start({ dataDir })).ready()
+    }
+  })
+
   it.each(KINDS)('lets go of its %s log though its snapshots could not be closed', async (logStore) => {
     const engine = await written(logStore)
     vi.spyOn(DiskSnapshotStore.prototype, 'close').mockImplementationOnce((done) => done(new Error('EDQUOT')))

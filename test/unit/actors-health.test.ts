@@ -187,6 +187,16 @@ describe("a server's health", () => {
     expect(transferTarget(leader.context, undefined)).toBeDefined()
   })
 
+  it('does not blame its peers for the time in which it was held up itself', () => {
+    const { servers, watched } = three()
+    watched.lateMs = 5 * T
+    servers.network.isolate(servers.follower().id, 'silent')
+    servers.advance(HEARTBEAT_MS)
+    servers.advance(5 * T + HEARTBEAT_MS)
+    expect(watched.told.filter((told) => told.includes('PEER_DOWN'))).toEqual([])
+    expect(watched.codes).toContain('EVENT_LOOP_STALLED')
+  })
+
   it('is degraded from nine tenths of what may be pending, down to seven tenths', () => {
     // Each proposal is a batch by itself, and the disk answers none of them.
     const { servers, server, watched } = lone({ limits: { pendingProposalsMax: 10, runBytesMax: 1024 } })

@@ -80,21 +80,19 @@ export class SegmentFiles {
     }
   }
 
-  /** Writes what is there between two places once more, and syncs it. */
-  async rewrite(from: LogPosition, to: LogPosition): Promise<void> {
-    for (let sequence = from.segment; sequence <= to.segment; sequence++) {
+  /** Writes what was read of the segments between two places once more, and syncs it. */
+  async rewrite(from: LogPosition, to: LogPosition, read: ReadonlyMap<number, Uint8Array>): Promise<void> {
+    for (const [sequence, bytes] of read) {
+      if (sequence < from.segment || sequence > to.segment) continue
       const begin = sequence === from.segment ? from.at : SEGMENT_HEADER_BYTES
-      await this.#rewriteOne(sequence, begin, sequence === to.segment ? to.at : Infinity)
+      await this.#rewriteOne(sequence, begin, bytes.subarray(begin, sequence === to.segment ? to.at : bytes.length))
     }
   }
 
-  async #rewriteOne(sequence: number, from: number, to: number): Promise<void> {
+  async #rewriteOne(sequence: number, at: number, bytes: Uint8Array): Promise<void> {
     const file = await open(this.pathOf(sequence), 'r+')
     try {
-      const end = Math.min(to, (await file.stat()).size)
-      for (let at = from; at < end; at += FILL_BYTES) {
-        await writeFully(file, await readFully(file.fd, at, Math.min(FILL_BYTES, end - at)), at)
-      }
+      await writeFully(file, bytes, at)
       await file.datasync()
     } finally {
       await file.close()
