@@ -7,7 +7,8 @@ import { chapter, cyan, green, line, milliseconds, red, strong, title } from '..
 import { textOf, ThreeServers } from '../story/three-servers.js'
 import type { WorkerNote } from './worker.js'
 
-const TTL_MS = 1500
+/** Longer than an election takes: while there is no leader nobody's keep-alive is answered. */
+const TTL_MS = 4000
 
 /** What a worker's process says next of this kind. */
 function next<Type extends WorkerNote['type']>(

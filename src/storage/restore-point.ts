@@ -1,4 +1,4 @@
-import type { Boundary, LogIndex, Term } from '../machines/types.js'
+import type { Boundary, HardState, LogIndex, Term } from '../machines/types.js'
 import { damaged } from './damage.js'
 import type { Callback, LogStore, LogWrite, Recovered, StoredSnapshot } from './ports.js'
 
@@ -26,16 +26,23 @@ export function fitToSnapshot(
   if (newest === undefined || holds(recovered, newest.boundary)) return callback(undefined, recovered)
   const { boundary } = newest
   const oldest = recovered.boundary.index + 1
+  const hardState = hardStateAfter(recovered, boundary)
   const write: LogWrite = {
     runs: [],
     boundary,
+    ...(hardState === recovered.hardState ? {} : { hardState }),
     ...(recovered.lastIndex >= oldest ? { truncateFrom: oldest } : {}),
     ...(newest.clusterId === undefined ? {} : { clusterId: newest.clusterId }),
   }
   store.write(write, (error) => {
     if (error !== undefined) callback(error, recovered)
-    else callback(undefined, begunAnew(recovered, newest))
+    else callback(undefined, begunAnew({ ...recovered, hardState }, newest))
   })
+}
+
+/** The snapshot came in a term of which the log was never told: nobody can have had a vote from here in it. */
+function hardStateAfter({ hardState }: Recovered, { term }: Boundary): HardState {
+  return term > hardState.term ? { ...hardState, term, votedFor: undefined } : hardState
 }
 
 function holds(recovered: Recovered, { index, term }: Boundary): boolean {

@@ -80,6 +80,9 @@ claimRun('a machine that crashes never forgets whom its server had taken in', { 
 // A late answer to what was sent before it was taken for the answer to a probe that was lost, and the entry with it.
 claimRun('a peer that has answered what came before a probe is sent what the probe had', { seed: 530_015_554 })
 
+// A snapshot of a later term was durable before the log, whose disk then failed, had been told of that term.
+claimRun('a server that has a snapshot of a later term starts in that term', { seed: 570_003_431 })
+
 // The leader wrote down the data directory that it had last seen under the id, and refused the new one for ever.
 it('a server that comes anew under its old id is known by its new data directory', () => {
   const story = Story.ledBy(1)

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { Boundary, LogIndex, Term } from '../../src/machines/types.js'
-import { INITIAL_HARD_STATE } from '../../src/machines/types.js'
 import type { LogStore, LogWrite, Recovered, StoredSnapshot } from '../../src/storage/ports.js'
 import { fitToSnapshot } from '../../src/storage/restore-point.js'
 
 const configuration = { voters: [1, 2, 3], learners: [] }
+const HARD_STATE = { term: 3, votedFor: 2, promiseMs: 100 }
 
 function boundary(index: LogIndex, term: Term): Boundary {
   return { index, term, checksum: 9, clusterTime: 5, configuration }
@@ -20,7 +20,7 @@ function log(begin: Boundary, lastIndex: LogIndex, termStarts: Recovered['termSt
     fresh: false,
     storeId: 'store',
     clusterId: undefined,
-    hardState: INITIAL_HARD_STATE,
+    hardState: HARD_STATE,
     boundary: begin,
     lastIndex,
     lastChecksum: 1,
@@ -63,6 +63,14 @@ describe('a recovered log and the newest snapshot', () => {
     const conflicting = fit(log(empty, 20, [{ index: 1, term: 1 }]), snapshot(10, 3))
     expect(conflicting.writes).toHaveLength(1)
     expect(fit(log(empty, 0, []), snapshot(10, 3)).writes[0]).not.toHaveProperty('truncateFrom')
+  })
+
+  it('are in the term of the snapshot, without a vote, when the crash came before the log was told of that term', () => {
+    const { writes, recovered } = fit(log(empty, 5, [{ index: 1, term: 1 }]), snapshot(10, 4))
+    const hardState = { term: 4, votedFor: undefined, promiseMs: 100 }
+    expect(writes).toMatchObject([{ boundary: boundary(10, 4), hardState }])
+    expect(recovered.hardState).toEqual(hardState)
+    expect(fit(log(empty, 5, [{ index: 1, term: 1 }]), snapshot(10, 3)).recovered.hardState).toBe(HARD_STATE)
   })
 
   it('are refused as CORRUPT when the log begins after all that any snapshot covers', () => {
