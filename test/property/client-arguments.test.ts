@@ -188,7 +188,8 @@ const RECIPES: Readonly<Record<string, (client: ClientApi, ...junk: Junk[]) => u
 function within(options: Junk): Junk {
   const given: unknown = options
   if (given !== undefined && !isObject(given)) return options
-  return { timeoutMs: 20, ...given } as Junk
+  const { timeoutMs } = { timeoutMs: undefined, ...given }
+  return { ...given, timeoutMs: timeoutMs ?? 20 } as Junk
 }
 
 /** As nobody's `op` would make it. */
@@ -252,7 +253,7 @@ describe('whatever it is given, a client', () => {
         await engine.client.put('alive', `${++written}`, { timeoutMs: 10_000 })
         expect(text(await engine.client.get('alive', { timeoutMs: 10_000 }))).toBe(`${written}`)
       }),
-      { numRuns: 150 },
+      { numRuns: 150, timeout: 20_000, endOnFailure: true },
     )
     expect(codes.get('answered')).toBeGreaterThan(100)
     expect(codes.get('INVALID_ARGUMENT')).toBeGreaterThan(100)
