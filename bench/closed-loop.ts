@@ -30,6 +30,11 @@ export class ClosedLoop {
     this.#operationsPerTurn = operationsPerTurn
   }
 
+  /** Calls begun since the beginning. */
+  get calls(): number {
+    return this.#sequence
+  }
+
   begin(clients: number): void {
     this.#clients = Promise.all(Array.from({ length: clients }, (_, client) => this.#client(client)))
     this.#clients.catch(() => (this.#stopped = true))

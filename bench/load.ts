@@ -29,6 +29,11 @@ export class LoadGenerator {
     this.#loop.begin(this.#load.clients)
   }
 
+  /** Calls of the clients so far. */
+  get calls(): number {
+    return this.#loop.calls
+  }
+
   measureBegin(): void {
     this.#loop.measureBegin()
   }

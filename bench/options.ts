@@ -8,7 +8,7 @@ export interface Options {
   readonly runs: number
   /** Measured seconds a run. Default 3. */
   readonly seconds: number
-  /** Seconds of load before the measurement, until V8 has compiled what is hot. Default 5. */
+  /** Least seconds of load before the measurement, until V8 has compiled what is hot; 20,000 calls at least. Default 5. */
   readonly warmupSeconds: number
   /** Only rows whose name and durability contain this. Default: all. */
   readonly rows: string

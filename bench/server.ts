@@ -16,6 +16,7 @@ export interface Usage {
 export interface ServerProtocol {
   start: { ask: { subject: SubjectName; plan: ServerPlan }; reply: { leads: boolean } }
   loadBegin: { ask: Load; reply: void }
+  calls: { ask: void; reply: number }
   measureBegin: { ask: void; reply: void }
   measureEnd: { ask: void; reply: { usage: Usage; measured: Measured | undefined } }
   loadEnd: { ask: void; reply: void }
@@ -46,6 +47,7 @@ answerParent<ServerProtocol>({
     generator = new LoadGenerator(subject, load)
     await generator.begin()
   },
+  calls: () => generator?.calls ?? 0,
   measureBegin: () => {
     cpuAtBegin = process.cpuUsage()
     generator?.measureBegin()
