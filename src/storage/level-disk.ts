@@ -87,7 +87,7 @@ export class LevelDisk implements RecordDisk {
     }
     for (const firstIndex of batch.removed) operations.push({ type: 'del', key: runKey(firstIndex) })
     for (const run of batch.runs) operations.push({ type: 'put', key: runKey(run.firstIndex), value: run.bytes })
-    this.#settle(this.#opened().batch(operations, sync ? SYNCED : UNSYNCED), callback)
+    this.#settle(this.#perform(operations, sync ? SYNCED : UNSYNCED), callback)
   }
 
   removeThrough(index: LogIndex, callback: Callback): void {
@@ -110,6 +110,14 @@ export class LevelDisk implements RecordDisk {
 
   close(callback: Callback): void {
     this.#settle(this.#closeFiles(), callback)
+  }
+
+  /** One write, whole or not at all. A put by itself costs Level a third of what a batch of one does. */
+  #perform(operations: Operation[], options: typeof SYNCED | typeof UNSYNCED): Promise<void> {
+    const level = this.#opened()
+    const [only] = operations
+    if (operations.length === 1 && only?.type === 'put') return level.put(only.key, only.value, options)
+    return level.batch(operations, options)
   }
 
   async #openFiles(): Promise<DiskContents> {
