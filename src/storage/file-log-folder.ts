@@ -11,8 +11,10 @@ import { LOG_FOLDERS, type LogStoreKind } from './file-or-level.js'
  * directory its name: it has its folder by then. Rejects with LOCKED where the other one did.
  */
 export async function makeLogFolder(directory: string, kind: LogStoreKind): Promise<void> {
+  // Whoever gave it its name keeps it: another that comes too late looks in for a moment, and takes itself out again.
   if (!existsSync(directory) && (await beginWith(directory, LOG_FOLDERS[kind]))) {
-    await syncDirectory(dirname(directory))
+    await syncDirectory(directory)
+    return syncDirectory(dirname(directory))
   }
   const own = join(directory, LOG_FOLDERS[kind])
   const isNew = !existsSync(own)
