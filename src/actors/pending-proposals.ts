@@ -47,6 +47,8 @@ export class PendingProposals<Command, Result> {
   readonly #proposed = new Map<number, ProposalBatch<Result>>()
   #count = 0
   #byteLength = 0
+  /** At most so many of those that are not proposed have been given up, and count as pending still. */
+  #abandoned = 0
   #capacity = FIRST_CAPACITY
   /** Not before: a leader that has just refused is not asked again at once. */
   #retryAt = -Infinity
@@ -76,7 +78,10 @@ export class PendingProposals<Command, Result> {
     const size = this.#codec.sizeOf(command)
     if (size > commandBytesMax) throw tooLarge(size, commandBytesMax)
     const entryBytes = ENTRY_HEADER_BYTES + size
-    if (this.#count >= pendingProposalsMax || this.#byteLength + entryBytes > pendingBytesMax) {
+    const isFull = (): boolean => this.#count >= pendingProposalsMax || this.#byteLength + entryBytes > pendingBytesMax
+    // Not for each one: callers that give up and call again would have all of them looked at every time.
+    if (16 * this.#abandoned >= this.#count && isFull()) this.#letGoOfAbandoned()
+    if (isFull()) {
       const load = `${this.#count} proposals of ${this.#byteLength} bytes wait for their outcome`
       throw new ActorumError(
         'BUSY',
@@ -238,6 +243,8 @@ export class PendingProposals<Command, Result> {
 
   /** Answers what has waited too long. */
   expire(now: number, leader: LeaderView): void {
+    // A leader keeps it open as long as its disk is busy.
+    if (this.#open !== undefined && this.#open.deadline <= now) this.#close()
     for (const [id, batch] of this.#proposed) {
       if (this.#expireBatch(batch, now, leader)) this.#proposed.delete(id)
     }
@@ -278,11 +285,20 @@ export class PendingProposals<Command, Result> {
   abandon(request: ProposalRequest<Result>, reason: unknown): void {
     if (request.isSettled) return
     request.isSettled = true
-    request.reject(
-      request.batch?.proposed !== undefined
-        ? unknownOutcome('it was proposed, and then aborted', reason)
-        : aborted(reason),
-    )
+    if (request.batch?.proposed !== undefined) {
+      return request.reject(unknownOutcome('it was proposed, and then aborted', reason))
+    }
+    // Once most are, so that each costs little: with no leader about they would be kept until their time is over.
+    if (2 * ++this.#abandoned > this.#count) this.#letGoOfAbandoned()
+    request.reject(aborted(reason))
+  }
+
+  #letGoOfAbandoned(): void {
+    this.#abandoned = 0
+    this.#close()
+    this.#waiting = this.#waiting
+      .map((batch) => this.#withoutSettled(batch))
+      .filter(({ requests }) => requests.length > 0)
   }
 
   /** The server stops: nothing more will be known here. */

@@ -187,6 +187,14 @@ describe('pending proposals', () => {
     expect(batch).toBeUndefined()
   })
 
+  it('time out where none has been drained meanwhile: a leader whose disk is busy takes none', () => {
+    const { proposals, add } = pending()
+    const [early, late] = [add(4, 100), add(4, 300)]
+    proposals.expire(100, SELF)
+    expect([early.now, late.now]).toEqual(['TIMEOUT', 'pending'])
+    expect(proposals.drain(SELF, 150).map(numbersIn)).toEqual([[2]])
+  })
+
   it('time out as OUTCOME_UNKNOWN once they were proposed', () => {
     const { proposals, add } = pending()
     const [early, late] = [add(4, 100), add(4, 300)]
@@ -203,7 +211,7 @@ describe('pending proposals', () => {
     const { proposals, add } = pending({ pendingProposalsMax: 2 })
     add(4, 100)
     proposals.drain(OTHER, 0)
-    add(4, 100)
+    add(4, 101)
     proposals.expire(100, OTHER)
     expect(proposals.size).toBe(1)
     proposals.drain(NOBODY, 100)
@@ -221,6 +229,21 @@ describe('pending proposals', () => {
     expect(second.outcome.error).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: 'no longer wanted' })
     proposals.abandon(second, 'again')
     expect(second.outcome.answers).toBe(1)
+  })
+
+  it('that were aborted without being proposed take nobody’s place: not for long where they are many, not at all where it is full', () => {
+    const { proposals, add } = pending({ pendingProposalsMax: 10 })
+    const requests = Array.from({ length: 10 }, () => add())
+    proposals.drain(NOBODY, 0)
+    for (const request of requests.slice(0, 5)) proposals.abandon(request, 'gone')
+    expect(proposals.size).toBe(10)
+    proposals.abandon(requests[5]!, 'gone')
+    expect(proposals.size).toBe(4)
+    for (let at = 0; at < 6; at++) add()
+    proposals.abandon(requests[6]!, 'gone')
+    add()
+    expect(() => add()).toThrow(expect.objectContaining({ code: 'BUSY' }))
+    expect(proposals.drain(SELF, 1).flatMap(numbersIn)).toEqual([8, 9, 10, 11, 12, 13, 14, 15, 16, 17])
   })
 
   it('have an unknown outcome when the leader that they went to leads no more', () => {
