@@ -3,7 +3,7 @@ import { checkNames, shown, type CallOptions, type ReadOptions } from '../option
 import type { LogIndex } from '../machines/types.js'
 import type { LeaseId } from '../state-machines/kv/commands.js'
 import { TTL_MS_MAX } from '../state-machines/kv/limits.js'
-import type { CausalOptions, DeleteOptions, KeyReadOptions, PutOptions } from './client-api.js'
+import type { Bytes, CausalOptions, DeleteOptions, KeyReadOptions, PutOptions } from './client-api.js'
 
 export const CALL_NAMES = ['signal', 'timeoutMs']
 export const KEY_READ_NAMES = [...CALL_NAMES, 'consistency', 'maxStalenessMs', 'minRevision', 'revision']
@@ -54,6 +54,19 @@ export function callOptionsOf(options: CallOptions | undefined): CallOptions | u
   if (typeof options !== 'object' || options === null) return options
   const { signal, timeoutMs } = options
   return { signal, timeoutMs }
+}
+
+/** For a call that looks at them again later; they are checked where it is made. */
+export function copyOfOptions(options: CallOptions | undefined): CallOptions | undefined {
+  return isObject(options) ? { ...options } : options
+}
+
+/**
+ * For whatever is written later. A string is as it is; what is neither, or is detached and so empty, is refused when it is
+ * written. A Node Buffer's own `slice` would copy nothing.
+ */
+export function copyOfBytes(bytes: Bytes): Bytes {
+  return bytes instanceof Uint8Array && bytes.length > 0 ? new Uint8Array(bytes) : bytes
 }
 
 /** Those of a read's options that say how fresh it must be and how long to wait; they are checked where it is made. */

@@ -49,8 +49,8 @@ export class SessionCall {
     const { clock, limits } = ports.store
     this.#ports = ports
     this.#command = command
-    const { timeoutMs } = validateCallOptions(options, callDefaults(limits))
-    this.#options = options ?? {}
+    const { signal, timeoutMs } = validateCallOptions(options, callDefaults(limits))
+    this.#options = { signal, timeoutMs }
     this.#deadline = clock.now() + timeoutMs
     this.#caller = caller
     this.#number = ports.numbers.take()

@@ -25,7 +25,7 @@ import type {
   TxnResult,
 } from '../state-machines/kv/results.js'
 import { checkNames } from '../options.js'
-import { checkedFlag, invalid, leaseIdOf, putTerms, wantsPrevious } from './call-checks.js'
+import { checkedFlag, copyOfBytes, invalid, leaseIdOf, putTerms, wantsPrevious } from './call-checks.js'
 import type { Bytes, DeleteOptions, KeySelector, PutOptions, RangeOptions } from './client-api.js'
 import { rangeOf, rangeOfBounds } from './selectors.js'
 
@@ -149,7 +149,7 @@ class TxnBuilder<Then extends Operations, Else extends Operations> {
 export const compare = {
   /** Values are ordered by their bytes. */
   value: (key: Bytes, relation: KvRelation, value: Bytes): Comparison => {
-    return { key: copied(key), target: 'value', relation, operand: copied(value) }
+    return { key: copyOfBytes(key), target: 'value', relation, operand: copyOfBytes(value) }
   },
   /** Writes of the key since it was made. */
   version: (key: Bytes, relation: KvRelation, version: number) => ofNumber(key, 'version', relation, version),
@@ -168,7 +168,7 @@ export const compare = {
 }
 
 function ofNumber(key: Bytes, target: KvNumber, relation: KvRelation, operand: number): Comparison {
-  return { key: copied(key), target, relation, operand }
+  return { key: copyOfBytes(key), target, relation, operand }
 }
 
 type PutTerms = Pick<PutOptions, 'lease' | 'ttlMs' | 'previous'>
@@ -182,20 +182,20 @@ export interface TxnParts<Then extends Operations, Else extends Operations> {
   readonly else?: Else
 }
 
-/** What a transaction may do. Each operation sees what those before it wrote. Buffers given are copied. */
+/** What a transaction may do. Each operation sees what those before it wrote. Buffers and lists given are copied. */
 export const op = {
   put: (key: Bytes, value: Bytes, options?: PutTerms): PutCommand => {
-    return { type: 'put', key: copied(key), value: copied(value), ...putTerms(options, []) }
+    return { type: 'put', key: copyOfBytes(key), value: copyOfBytes(value), ...putTerms(options, []) }
   },
   delete: (key: Bytes, options?: DeleteTerms): DeleteCommand => {
-    return { type: 'delete', key: copied(key), wantPrevious: wantsPrevious(options, []) }
+    return { type: 'delete', key: copyOfBytes(key), wantPrevious: wantsPrevious(options, []) }
   },
   deleteRange: (keys: KeySelector, options?: DeleteTerms): DeleteRangeCommand => {
     const { from, to } = rangeOf(keys, Infinity)
     const wantPrevious = wantsPrevious(options, [])
     return { type: 'deleteRange', from: bytesOfChars(from), to: to && bytesOfChars(to), wantPrevious }
   },
-  get: (key: Bytes): GetCommand => ({ type: 'get', key: copied(key) }),
+  get: (key: Bytes): GetCommand => ({ type: 'get', key: copyOfBytes(key) }),
   /** At most `limit` entries: 1 to 10,000, which is also the default. */
   range: (query: KeySelector & RangeTerms): RangeCommand => {
     const given: unknown = query
@@ -224,9 +224,9 @@ export const op = {
   compareAndSwap: (key: Bytes, expected: Bytes | undefined, value: Bytes): CompareAndSwapCommand => {
     return {
       type: 'compareAndSwap',
-      key: copied(key),
-      expected: expected === undefined ? undefined : copied(expected),
-      value: copied(value),
+      key: copyOfBytes(key),
+      expected: expected === undefined ? undefined : copyOfBytes(expected),
+      value: copyOfBytes(value),
     }
   },
   /** A transaction within this one: `op.txn({ if: […], then: […], else: […] })`. At most 8 deep. */
@@ -241,13 +241,15 @@ function nested<Then extends Operations, Else extends Operations>(parts: TxnPart
   // What is not given is empty, as its type then says.
   return {
     type: 'txn',
-    compares: parts.if ?? [],
-    then: parts.then ?? ([] as Operations as Then),
-    else: parts.else ?? ([] as Operations as Else),
+    compares: copyOfList(parts.if) ?? [],
+    then: copyOfList(parts.then) ?? ([] as Operations as Then),
+    else: copyOfList(parts.else) ?? ([] as Operations as Else),
   }
 }
 
-/** A string is as it is. What is neither, or is detached and so empty, is refused when the transaction is committed. */
-function copied(bytes: Bytes): Bytes {
-  return bytes instanceof Uint8Array && bytes.length > 0 ? new Uint8Array(bytes) : bytes
+/** What is no list is refused when the transaction is committed. */
+function copyOfList<List extends readonly unknown[]>(list: List | undefined): List | undefined {
+  const given: unknown = list
+  // A copy has the same elements, and so the same type.
+  return Array.isArray(given) ? (Array.from<unknown>(given) as readonly unknown[] as List) : list
 }

@@ -174,6 +174,17 @@ describe("a session's commands", () => {
     ])
   })
 
+  it('are sent again with the options that they first had', () => {
+    const { store, session } = opened()
+    const options: { signal: AbortSignal } = { signal: new AbortController().signal }
+    const outcome = propose(session, PUT, options)
+    options.signal = untyped(null)
+    store.last.fail('NO_LEADER')
+    store.clock.advance(500)
+    store.last.answer({ revision: 9 })
+    expect(outcome.now).toBe('ok')
+  })
+
   it('are BUSY once as many lie behind one without an answer as the cluster keeps results for', () => {
     const { store, session } = opened()
     for (let at = 0; at < SESSION_RESULTS_MAX; at++) {

@@ -121,6 +121,16 @@ describe('a transaction', () => {
     ])
   })
 
+  it('copies the lists that it is given', async () => {
+    const { client, now } = lone()
+    const lists = { if: [compare.missing('a')], then: [op.put('a', '1')], else: [op.put('a', '2')] }
+    const txn = client.txn().then(op.txn(lists))
+    for (const list of Object.values(lists)) list.length = 0
+    await now(txn.commit())
+    await now(txn.commit())
+    expect((await now(client.range())).entries).toMatchObject([{ value: new TextEncoder().encode('2') }])
+  })
+
   it('is a value: each of its parts gives another one, in the order if, then, else', async () => {
     const { client, now } = lone()
     const base = client.txn().if(compare.missing('a'))

@@ -41,6 +41,27 @@ describe('an election', () => {
     expect([first.isHeld, first.signal.aborted]).toEqual([false, true])
   })
 
+  it('is won with the value that was given, whatever the caller does with his buffer after that', async () => {
+    const [value, again] = [Buffer.from('given'), Buffer.from('given')]
+    const campaign = election(world.leading, 'x').campaign(value, TTL)
+    value.fill('!')
+    const leadership = await world.done(campaign)
+    expect(nameOf(await world.done(election(world.leading, 'x').leader()))).toBe('given')
+    await world.done(leadership.release())
+    const seen: (string | undefined)[] = []
+    const job = async (_ends: AbortSignal, { release }: { release: () => Promise<void> }): Promise<void> => {
+      again.fill('!')
+      seen.push(nameOf(await election(world.leading, 'x').leader()))
+      if (seen.length === 1) await release()
+    }
+    const run = leaderOf(world.leading, 'x', (ends, held) => job(ends, { release: () => held.release() }), {
+      value: again,
+      ...TTL,
+    })
+    await world.done(run)
+    expect(seen).toEqual(['given', 'given'])
+  })
+
   it('tells who observes it of who leads now and of each change, candidates aside', async () => {
     const [one, other] = world.following.map((client) => election(client, 'x'))
     const stop = new AbortController()

@@ -35,6 +35,20 @@ describe('a lock', () => {
     expect(held.isHeld).toBe(true)
   })
 
+  it('is held for as long as its options said at the call', async () => {
+    const [first, second] = [{ ttlMs: 2000 }, { ttlMs: 2000 }]
+    const held = tryLock(world.leading, 'x', first)
+    first.ttlMs = NaN
+    expect(await world.done(held)).toMatchObject({ isHeld: true })
+    const waiting = new Followed(lock(world.following[0]!, 'x', second))
+    await world.pass(50)
+    second.ttlMs = NaN
+    // Its lease is lost, so that it takes another place in the queue.
+    for (const lease of await world.done(world.leading.leases())) await world.done(world.leading.revoke(lease))
+    await world.until(() => waiting.isAnswered, 'the second holds it')
+    expect([waiting.error, waiting.value?.isHeld]).toEqual([undefined, true])
+  })
+
   it('is of the namespace of its client', async () => {
     await world.done(lock(world.leading.namespace('one/'), 'x', TTL))
     await world.done(lock(world.leading.namespace('other/'), 'x', TTL))

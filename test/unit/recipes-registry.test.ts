@@ -42,6 +42,26 @@ describe('a registered instance', () => {
     expect(await world.codeOf(one.update('host:4'))).toBe('LOST')
   })
 
+  it('keeps the value that was given, whatever the caller does with his buffer and options after that', async () => {
+    const seen = lists(world.following[0]!, 'api')
+    await world.pass(20)
+    const value = Buffer.from('host:1')
+    const registering = register(world.leading, 'api', 'one', value, TTL)
+    value.fill('!')
+    const one = await world.done(registering)
+    const [next, options] = [Buffer.from('host:2'), { timeoutMs: 1000 }]
+    const updating = one.update(next, options)
+    next.fill('!')
+    options.timeoutMs = NaN
+    await world.done(updating)
+    const end = { timeoutMs: 1000 }
+    const releasing = one.release(end)
+    end.timeoutMs = NaN
+    await world.done(releasing)
+    await world.until(() => seen.length === 4, 'the list is empty again')
+    expect(seen).toEqual([[], ['one=host:1'], ['one=host:2'], []])
+  })
+
   it('goes when its process is cut off, and comes back by itself when it is not any more', async () => {
     const { id } = world.servers.follower()
     const registration = await world.done(register(world.client(id), 'api', 'one', 'host:1', TTL))
@@ -92,6 +112,13 @@ describe('a counter', () => {
     expect([...sums].sort()).toEqual([1, 2, 3, 4, 5, 6])
     expect(await world.done(counter(world.leading, 'x').add(-10))).toBe(-4)
     expect(await world.done(counter(world.leading, 'x').value())).toBe(-4)
+  })
+
+  it('adds with the options that it was called with', async () => {
+    const options = { timeoutMs: 1000 }
+    const adding = counter(world.leading, 'x').add(1, options)
+    options.timeoutMs = NaN
+    expect(await world.done(adding)).toBe(1)
   })
 
   it('is 0 before anybody has added to it', async () => {

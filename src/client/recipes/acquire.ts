@@ -23,8 +23,9 @@ export function acquire(
   turn: Turn = waitForTurn,
 ): Promise<Place> {
   return patiently(client, options, queue.prefix, async (patience) => {
+    const ttlMs = ttlMsOf(options)
     for (;;) {
-      const held = await attempt(client, queue, value, options, patience, turn)
+      const held = await attempt(client, queue, value, ttlMs, patience, turn)
       if (held !== undefined) return held
     }
   })
@@ -39,14 +40,20 @@ export function tryAcquire(
 ): Promise<Place | undefined> {
   return patiently(client, options, queue.prefix, async (patience) => {
     const { signal } = patience
+    const ttlMs = ttlMsOf(options)
     const counting = { prefix: queue.prefix, countOnly: true, signal }
     const { count } = await persevere(client, signal, () => client.range(counting))
     if (count >= queue.permits) return undefined
-    return attempt(client, queue, value, options, patience, async (_client, _queue, place) => {
+    return attempt(client, queue, value, ttlMs, patience, async (_client, _queue, place) => {
       const { entries } = await persevere(client, signal, () => entriesOf(client, queue.prefix, place.token, signal))
       return aheadOf(queue, place, entries).length < queue.permits
     })
   })
+}
+
+/** As it is at the call: the options are the caller's again while it is waited. */
+function ttlMsOf({ ttlMs = TTL_MS_DEFAULT }: AcquireOptions): number {
+  return ttlMs
 }
 
 /** Waits, and says whether its turn has come. */
@@ -57,7 +64,7 @@ async function attempt(
   client: ClientApi,
   queue: Queue,
   value: string | Uint8Array,
-  { ttlMs = TTL_MS_DEFAULT }: AcquireOptions,
+  ttlMs: number,
   patience: Patience,
   turn: Turn,
 ): Promise<Place | undefined> {

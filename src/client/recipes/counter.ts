@@ -2,6 +2,7 @@ import { ActorumError } from '../../errors.js'
 import type { LogIndex } from '../../machines/types.js'
 import { shown, type CallOptions, type ReadOptions } from '../../options.js'
 import type { KvEntry } from '../../state-machines/kv/results.js'
+import { copyOfOptions } from '../call-checks.js'
 import type { ClientApi } from '../client-api.js'
 import { compare, op } from '../txn.js'
 import { placeOf, textOf } from './names.js'
@@ -27,8 +28,9 @@ export function counter(client: ClientApi, name: string): Counter {
     },
     async add(delta, options) {
       checkInteger('delta', delta)
+      const call = copyOfOptions(options)
       // What this server has will do for a first guess.
-      let entry = await client.getEntry(key, { ...options, consistency: 'eventual' })
+      let entry = await client.getEntry(key, { ...call, consistency: 'eventual' })
       for (;;) {
         const sum = checkInteger('the sum', numberOf(key, entry) + delta)
         const answer = await client
@@ -36,7 +38,7 @@ export function counter(client: ClientApi, name: string): Counter {
           .if(compare.modRevision(key, '=', modRevisionOf(entry)))
           .then(op.put(key, String(sum)))
           .else(op.get(key))
-          .commit(options)
+          .commit(call)
         if (answer.succeeded) return sum
         entry = answer.results[0].entry
       }

@@ -1,6 +1,7 @@
 import type { LogIndex } from '../../machines/types.js'
 import type { CallOptions, ReadOptions } from '../../options.js'
 import type { KvEntry } from '../../state-machines/kv/results.js'
+import { copyOfBytes } from '../call-checks.js'
 import type { Bytes, ClientApi } from '../client-api.js'
 import { acquire, type AcquireOptions } from './acquire.js'
 import { HeldPlace, type Hold } from './hold.js'
@@ -41,7 +42,7 @@ export function election(client: ClientApi, name: string): Election {
   const prefix = `${placeOf('election', name)}/`
   return {
     async campaign(value, options = {}) {
-      return new WonElection(client, await acquire(client, { prefix, permits: 1 }, value, options))
+      return new WonElection(client, await acquire(client, { prefix, permits: 1 }, copyOfBytes(value), options))
     },
     async leader(options) {
       const { entries } = await client.scanPrefix(prefix, options)

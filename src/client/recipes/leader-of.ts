@@ -1,5 +1,6 @@
 import { ActorumError } from '../../errors.js'
 import { checkNames, shown } from '../../options.js'
+import { copyOfBytes } from '../call-checks.js'
 import type { Bytes, ClientApi } from '../client-api.js'
 import { election, type LeadershipHold } from './election.js'
 
@@ -32,11 +33,12 @@ export async function leaderOf<Result>(
   const given: unknown = options
   checkNames(given, "the recipe's options", ['value', 'ttlMs', 'signal'])
   const { value = '', ttlMs, signal } = options
+  const copy = copyOfBytes(value)
   if (typeof job !== 'function') {
     throw new ActorumError('INVALID_ARGUMENT', `the job is ${shown(job)}; it must be a function`)
   }
   for (;;) {
-    const leadership = await election(client, name).campaign(value, { ttlMs, signal })
+    const leadership = await election(client, name).campaign(copy, { ttlMs, signal })
     const ends = signal === undefined ? leadership.signal : AbortSignal.any([signal, leadership.signal])
     // What a job returns or throws that was told to end is how it ends, and no result.
     const isTold = (): boolean => ends.aborted || !leadership.isHeld

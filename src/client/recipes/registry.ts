@@ -1,6 +1,7 @@
 import type { ActorumError } from '../../errors.js'
 import { checkNames, type CallOptions } from '../../options.js'
 import type { KvEntry } from '../../state-machines/kv/results.js'
+import { copyOfBytes, copyOfOptions } from '../call-checks.js'
 import type { Bytes, ClientApi, Lease } from '../client-api.js'
 import { compare, op } from '../txn.js'
 import { giveUp, TTL_MS_DEFAULT } from './acquire.js'
@@ -50,7 +51,7 @@ export async function register(
   checkNames(given, "the registration's options", ['ttlMs', 'signal', 'timeoutMs'])
   const { ttlMs = TTL_MS_DEFAULT, signal, timeoutMs } = options
   const key = `${prefixOf(service)}${partOfKey('instance', instance)}`
-  const copy = copyOf(value)
+  const copy = copyOfBytes(value)
   const lease = await client.grantLease(ttlMs, { signal, timeoutMs })
   try {
     await client.put(key, copy, { lease, signal, timeoutMs })
@@ -114,12 +115,13 @@ class Registered implements Registration {
   }
 
   update(value: Bytes, options?: CallOptions): Promise<void> {
-    const copy = copyOf(value)
+    const copy = copyOfBytes(value)
+    const call = copyOfOptions(options)
     return this.#inTurn(async () => {
       this.#gone.signal.throwIfAborted()
       this.#value = copy
       try {
-        await this.#write(this.#lease, options)
+        await this.#write(this.#lease, call)
       } catch (error) {
         if (!isLeaseGone(error)) throw error
         await this.#putBack()
@@ -128,7 +130,7 @@ class Registered implements Registration {
   }
 
   release(options?: CallOptions): Promise<void> {
-    this.#released ??= this.#release(options)
+    this.#released ??= this.#release(copyOfOptions(options))
     return this.#released
   }
 
@@ -200,9 +202,4 @@ class Registered implements Registration {
     this.#lastWrite = result.catch(() => undefined)
     return result
   }
-}
-
-/** What is neither a string nor bytes goes as it is: whoever writes it refuses it. */
-function copyOf(value: Bytes): Bytes {
-  return value instanceof Uint8Array ? value.slice() : value
 }
