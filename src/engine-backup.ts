@@ -1,20 +1,14 @@
 import { open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { type BackupStream, HeardStream } from './engine-backup-stream.js'
 import { fromCallback, randomId } from './engine-parts.js'
 import { ActorumError } from './errors.js'
 import type { LogIndex, Term } from './machines/types.js'
-import { shown } from './options.js'
 import { syncDirectory } from './storage/file-directories.js'
 import { patiently } from './storage/file-patience.js'
 import type { SnapshotReader, SnapshotStore, StoredSnapshot } from './storage/ports.js'
 import { SnapshotScanner } from './storage/snapshot-scanner.js'
-
-/** Where the bytes of a backup go, one after another: a stream of Node's is one. It is left open at the end. */
-export interface BackupStream {
-  /** The bytes may not be kept once called back. */
-  write(bytes: Uint8Array, callback: (error?: Error | null) => void): unknown
-}
 
 /** What a backup holds. */
 export interface Backup {
@@ -36,12 +30,12 @@ const UNFINISHED = /\.unfinished-[0-9a-f]{32}$/
 export async function writeBackup(
   snapshots: SnapshotStore,
   stored: StoredSnapshot,
-  target: string | BackupStream,
+  target: BackupTarget,
 ): Promise<Backup> {
   const release = snapshots.retain(stored.id)
   try {
-    if (typeof target === 'string') await writeFile(snapshots, stored, resolve(target))
-    else await copy(snapshots, stored, (bytes) => writeTo(target, bytes))
+    if ('path' in target) await writeFile(snapshots, stored, target.path)
+    else await copy(snapshots, stored, (bytes) => target.write(bytes))
   } catch (error) {
     if (error instanceof ActorumError && error.code === 'CORRUPT') await readThrough(snapshots, stored)
     throw error
@@ -50,6 +44,19 @@ export async function writeBackup(
   }
   const { index, term, byteLength } = stored.id
   return { index, term, clusterId: stored.clusterId, byteLength }
+}
+
+/** Where a backup goes. Whoever opened it releases it. */
+export type BackupTarget = FileTarget | HeardStream
+
+interface FileTarget {
+  readonly path: string
+  release(): void
+}
+
+/** A path means the file that it names now; a stream is listened to from now on. */
+export function openTarget(target: string | BackupStream): BackupTarget {
+  return typeof target === 'string' ? { path: resolve(target), release: () => undefined } : new HeardStream(target)
 }
 
 /** Checks what a caller gave as a backup's target. Throws INVALID_ARGUMENT. */
@@ -136,20 +143,4 @@ async function readThrough(snapshots: SnapshotStore, { id }: StoredSnapshot): Pr
 function damaged(why: string): ActorumError {
   const advice = 'Nothing was backed up, and it counts no more: ask again, or back up another server'
   return new ActorumError('CORRUPT', `The snapshot to be backed up is damaged on disk: ${why}. ${advice}.`)
-}
-
-function writeTo(stream: BackupStream, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    try {
-      stream.write(bytes, (error) => (error === undefined || error === null ? resolve() : reject(notWritten(error))))
-    } catch (error) {
-      reject(notWritten(error))
-    }
-  })
-}
-
-/** A stream is the caller's, and may fail with anything. */
-function notWritten(cause: unknown): ActorumError {
-  const why = cause instanceof Error ? cause.message : shown(cause)
-  return new ActorumError('STORAGE_FAILED', `the backup was not written: ${why}`, { cause })
 }

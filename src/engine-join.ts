@@ -3,7 +3,7 @@ import type { RaftServer } from './actors/raft-server.js'
 import { latestConfiguration } from './machines/context.js'
 import { isLeftOutByLog } from './machines/membership.js'
 import type { LogIndex, Member } from './machines/types.js'
-import { ownAddress, type ResolvedOptions } from './options.js'
+import type { ResolvedOptions } from './options.js'
 import type { Recovered } from './storage/ports.js'
 import type { JoinAnswer, Transport } from './transport/ports.js'
 
@@ -24,24 +24,27 @@ export type Joinable = Pick<RaftServer<never, never>, 'context' | 'changeMembers
  */
 export class Joining {
   readonly #options: ResolvedOptions
-  readonly #transport: Transport
+  readonly #transport: Pick<Transport, 'ask' | 'setClusterId'>
   readonly #server: Joinable
   readonly #self: Member
   readonly #isFresh: boolean
   readonly #told = new Set<string>()
+  #lastTold: string | undefined
+  /** The entry with which it was let in; undefined before it was. */
+  #acceptedAt: LogIndex | undefined
 
   constructor(
     options: ResolvedOptions,
-    transport: Transport,
+    transport: Pick<Transport, 'ask' | 'setClusterId'>,
     server: Joinable,
-    { storeId, fresh }: Pick<Recovered, 'storeId' | 'fresh'>,
+    { storeId, fresh, address }: Pick<Recovered, 'storeId' | 'fresh'> & Pick<Member, 'address'>,
   ) {
     this.#options = options
     this.#transport = transport
     this.#server = server
     this.#isFresh = fresh
     const { id, joinAs } = options
-    this.#self = { id, address: ownAddress(options), storeId, promotable: joinAs === 'promotable' }
+    this.#self = { id, address, storeId, promotable: joinAs === 'promotable' }
   }
 
   begin(): void {
@@ -53,13 +56,20 @@ export class Joining {
     else if (known !== undefined) this.#move()
   }
 
+  /** What keeps the cluster from knowing this server, as last heard; undefined where nothing does. */
+  get obstacle(): string | undefined {
+    return this.#isKnown ? undefined : this.#lastTold
+  }
+
   /**
    * Only a server that was never a member may enter as a new one: one that is or was keeps to what the leader says, and
    * comes back, once removed, only with an empty directory. Without `join` nobody wants a directory that is not empty in.
    */
   get #isNew(): boolean {
     const isWanted = this.#isFresh || this.#options.join !== undefined
-    return isWanted && this.#known === undefined && !isLeftOutByLog(this.#server.context)
+    return (
+      isWanted && this.#acceptedAt === undefined && this.#known === undefined && !isLeftOutByLog(this.#server.context)
+    )
   }
 
   get #known(): Member | undefined {
@@ -114,13 +124,41 @@ export class Joining {
   }
 
   #answered(address: string, answer: JoinAnswer, at: number, redirects: number): void {
-    if (answer.kind === 'accepted') {
-      // From here on the members dial this server, and it accepts them; the log tells the rest.
-      this.#server.lookup.peers.introduce(answer.members, answer.asOf)
-      if (answer.clusterId !== null) this.#transport.setClusterId(answer.clusterId)
-    } else if (answer.kind === 'refused' && answer.removedBy !== undefined) this.#removed(answer.removedBy)
-    else if (answer.kind === 'redirect' && redirects < 3) this.#ask(answer.address, at, redirects + 1)
-    else this.#askLater(at, answer.kind === 'refused' ? `${address}: ${answer.reason}` : `${address}: no leader found`)
+    if (answer.kind === 'accepted') this.#accepted(answer, at)
+    else if (answer.kind === 'refused') this.#refused(address, answer, at)
+    else if (redirects < 3) this.#ask(answer.address, at, redirects + 1)
+    else this.#askLater(at, `${address}: no leader found`)
+  }
+
+  #accepted({ members, asOf, clusterId }: Extract<JoinAnswer, { readonly kind: 'accepted' }>, at: number): void {
+    // Accepted once more, it is as little reached as before.
+    if (this.#acceptedAt === undefined) this.#lastTold = undefined
+    this.#acceptedAt = asOf?.index ?? 0
+    // From here on the members dial this server, and it accepts them; the log tells the rest.
+    this.#server.lookup.peers.introduce(members, asOf)
+    if (clusterId !== null) this.#transport.setClusterId(clusterId)
+    this.#awaitLeader(at, realClock.now() + 2 * this.#options.electionTimeoutMs)
+  }
+
+  /** Whoever was let in at an address where nobody reaches it would hear of nothing. */
+  #awaitLeader(at: number, deadline: number): void {
+    realClock.setTimeout(() => {
+      const isReached = this.#isKnown || this.#server.context.leaderId !== undefined
+      if (this.#server.isStopped || isReached) return
+      if (realClock.now() < deadline) return this.#awaitLeader(at, deadline)
+      const { id, address } = this.#self
+      this.#tell(`server ${id} was let in at ${address}, but no member has reached it there yet`)
+      this.#askNext(at)
+    }, RETRY_MS)
+  }
+
+  #refused(address: string, answer: Extract<JoinAnswer, { readonly kind: 'refused' }>, at: number): void {
+    const { reason, removedBy } = answer
+    const acceptedAt = this.#acceptedAt ?? 0
+    if (removedBy !== undefined && removedBy > acceptedAt) return this.#removed(removedBy)
+    // The leader that let it in was deposed before others had the entry.
+    if (removedBy !== undefined) this.#acceptedAt = undefined
+    this.#askLater(at, `${address}: ${reason}`)
   }
 
   #removed(index: LogIndex): void {
@@ -133,13 +171,18 @@ export class Joining {
     const { id, address } = this.#self
     const what = this.#isNew ? 'has not joined the cluster yet' : `is not known at ${address} yet`
     this.#tell(`server ${id} ${what}: ${reason}`)
+    realClock.setTimeout(() => this.#askNext(at), RETRY_MS)
+  }
+
+  #askNext(at: number): void {
     const addresses = this.#addresses
     const next = (at + 1) % Math.max(1, addresses.length)
-    realClock.setTimeout(() => this.#ask(addresses[next] ?? '', next, 0), RETRY_MS)
+    this.#ask(addresses[next] ?? '', next, 0)
   }
 
   /** Once for each reason, however often it is asked. */
   #tell(text: string): void {
+    this.#lastTold = text
     if (this.#told.has(text) || this.#told.size >= TOLD_MAX) return
     this.#told.add(text)
     this.#options.log({ level: 'warn', message: text })

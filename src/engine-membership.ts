@@ -5,7 +5,8 @@ import { latestConfiguration, type RaftContext } from './machines/context.js'
 import type { MembershipChange } from './machines/messages.js'
 import { isJoint } from './machines/quorum.js'
 import { type Configuration, type Member, SERVER_ID_MAX, type ServerId } from './machines/types.js'
-import { checkNames, parseAddress, shown } from './options.js'
+import { ADDRESS_CHARACTERS_MAX, checkNames, hasUnspecifiedHost, parseAddress, shown } from './options.js'
+import { MEMBERS_MAX } from './transport/json-fields.js'
 
 /** Who leads, as far as this server knows. */
 export interface Leadership {
@@ -28,15 +29,15 @@ export interface MembershipChangeRequest {
   readonly remove?: readonly ServerId[] | undefined
   /** Members that moved. */
   readonly addresses?: readonly { readonly id: ServerId; readonly address: string }[] | undefined
-  /** Goes ahead although no quorum of the new configuration can be reached at the moment. Default false. */
+  /** Goes ahead although no quorum of the new configuration can be reached, or has caught up, at the moment. Default false. */
   readonly force?: boolean | undefined
 }
 
 const NAMES = ['addLearners', 'promote', 'demote', 'remove', 'addresses', 'force']
 
 /**
- * Checks a request, and leaves it to the leader what its members are at present: this server may be behind. Throws
- * INVALID_ARGUMENT, or REFUSED: it does not know a voter that is to be demoted.
+ * Checks a request, and leaves it to the leader what its members are at present: this server may be behind. What comes of
+ * it keeps nothing of the caller's. Throws INVALID_ARGUMENT, or REFUSED: it does not know a voter that is to be demoted.
  */
 export function validateChange(request: MembershipChangeRequest, context: RaftContext): MembershipChange {
   const given: unknown = request
@@ -46,8 +47,25 @@ export function validateChange(request: MembershipChangeRequest, context: RaftCo
   checkMembers('addLearners', addLearners, ['id', 'address', 'promotable'])
   checkMembers('addresses', addresses, ['id', 'address'])
   if (typeof force !== 'boolean') throw invalid(`force is ${shown(force)}; it must be true or false`)
-  const learners = addLearners.map(({ id, address, promotable = true }) => ({ id, address, promotable }))
-  return { learners: [...learners, ...demoted(demote, context)], promote, remove, addresses, force }
+  const added = addLearners.map(({ id, address, promotable = true }) => ({ id, address, promotable }))
+  const learners = [...added, ...demoted(demote, context)]
+  checkLength('addLearners and demote together', learners)
+  checkRoom(added, remove, context)
+  const moved = addresses.map(({ id, address }) => ({ id, address }))
+  return { learners, promote: [...promote], remove: [...remove], addresses: moved, force }
+}
+
+/** Of a cluster with more members nobody would read the list. One that has them already may become smaller. */
+function checkRoom(added: readonly Pick<Member, 'id'>[], removed: readonly ServerId[], context: RaftContext): void {
+  const present = new Set(idsIn(latestConfiguration(context).configuration))
+  const next = new Set([...present, ...added.map(({ id }) => id)])
+  for (const id of removed) next.delete(id)
+  if (next.size <= Math.max(MEMBERS_MAX, present.size)) return
+  throw invalid(`there would be ${next.size} members, as far as this server knows; at most ${MEMBERS_MAX} are allowed`)
+}
+
+function checkLength(name: string, { length }: readonly unknown[]): void {
+  if (length > MEMBERS_MAX) throw invalid(`${name} are ${length}; at most ${MEMBERS_MAX} are allowed`)
 }
 
 /** As they travel: with the address known here, which the leader has no need of, but every message has one. */
@@ -63,20 +81,27 @@ function demoted(ids: readonly ServerId[], context: RaftContext): readonly Pick<
 
 function checkIds(name: string, ids: readonly unknown[]): void {
   // Also where an array has holes, which `every` would pass over.
-  if (Array.isArray(ids) && Array.from<unknown>(ids).every(isServerId)) return
-  throw invalid(`${name} is ${shown(ids)}; it must be a list of server ids: integers from 1 to ${SERVER_ID_MAX}`)
+  if (!Array.isArray(ids) || !Array.from<unknown>(ids).every(isServerId))
+    throw invalid(`${name} is ${shown(ids)}; it must be a list of server ids: integers from 1 to ${SERVER_ID_MAX}`)
+  checkLength(`the ids in ${name}`, ids)
 }
 
 function checkMembers(name: string, members: unknown, names: readonly string[]): void {
   if (!Array.isArray(members))
     throw invalid(`${name} is ${shown(members)}; it must be a list of { ${names.join(', ')} }`)
+  checkLength(`the elements of ${name}`, members)
   for (const [at, member] of Array.from<unknown>(members).entries()) {
     checkNames(member, `the parts of ${name}[${at}]`, names)
     const { id, address, promotable } = member
     if (!isServerId(id))
       throw invalid(`${name}[${at}].id is ${shown(id)}; it must be an integer from 1 to ${SERVER_ID_MAX}`)
+    if (typeof address === 'string' && hasUnspecifiedHost(address)) {
+      const why = 'every address of a machine, and nobody can dial that'
+      throw invalid(`${name}[${at}].address is ${shown(address)}, ${why}`)
+    }
     if (typeof address !== 'string' || parseAddress(address) === undefined) {
-      throw invalid(`${name}[${at}].address is ${shown(address)}; it must be host:port`)
+      const form = `host:port, of at most ${ADDRESS_CHARACTERS_MAX} characters`
+      throw invalid(`${name}[${at}].address is ${shown(address)}; it must be ${form}`)
     }
     if (promotable !== undefined && typeof promotable !== 'boolean') {
       throw invalid(`${name}[${at}].promotable is ${shown(promotable)}; it must be true or false`)
@@ -94,14 +119,19 @@ function invalid(text: string): ActorumError {
 
 /** The members as the latest configuration has them, in order of their ids. A server that runs no more knows no leader. */
 export function membersOf(context: RaftContext, leaderId: ServerId | undefined): readonly ClusterMember[] {
-  const { voters, votersOutgoing = [], learners, members = [] } = latestConfiguration(context).configuration
-  return [...new Set([...voters, ...votersOutgoing, ...learners])]
+  const { configuration } = latestConfiguration(context)
+  const { voters, votersOutgoing = [], members = [] } = configuration
+  return [...new Set(idsIn(configuration))]
     .sort((one, other) => one - other)
     .map((id) => {
       const member = members.find((known) => known.id === id)
       const role = voters.includes(id) || votersOutgoing.includes(id) ? 'voter' : learnerRole(member)
       return { id, address: member?.address ?? '', role, isLeader: id === leaderId }
     })
+}
+
+function idsIn({ voters, votersOutgoing = [], learners }: Configuration): readonly ServerId[] {
+  return [...voters, ...votersOutgoing, ...learners]
 }
 
 function learnerRole(member: Member | undefined): 'promotable' | 'readOnly' {

@@ -6,9 +6,10 @@ import type { SnapshotActorOptions } from './actors/snapshot-actor.js'
 import type { SnapshotPolicyOptions } from './actors/snapshot-policy.js'
 import { ActorumError } from './errors.js'
 import type { RaftSettings } from './machines/context.js'
+import { checkIdentity, loggedMembers } from './engine-identity.js'
 import { Joining, type Joinable } from './engine-join.js'
 import { peersOf } from './machines/quorum.js'
-import type { Configuration, Member } from './machines/types.js'
+import type { Configuration } from './machines/types.js'
 import { commandBytesMax, ownAddress, type ResolvedOptions } from './options.js'
 import { FileLogStore } from './storage/file-log-store.js'
 import { damaged } from './storage/damage.js'
@@ -37,13 +38,15 @@ export interface EngineParts {
   readonly snapshots: SnapshotStore
   readonly transport: Transport
   readonly recovered: Recovered
+  /** Where peers reach this server; '' where nobody does. */
+  readonly address: string
   readonly settings: RaftSettings
   readonly nonce: number
   readonly proposedClusterId: string
   /** From here on messages arrive, and `failed` hears of a background sync that failed. */
   listen(handler: TransportHandler, failed: (error: Error) => void): Promise<void>
-  /** Makes the cluster know this server at its address, in the background. */
-  join(server: Joinable): void
+  /** Makes the cluster know this server at its address, in the background; what keeps it can be asked. */
+  join(server: Joinable): Pick<Joining, 'obstacle'>
   /** Closes the transport, then the store. Rejects when the store cannot be closed cleanly. */
   close(): Promise<void>
 }
@@ -76,11 +79,13 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
   })
   const transport = makeTransport(options)
   const nonce = realRandom.uint32()
+  const address = ownAddress(options, loggedMembers(recovered))
   return {
     store,
     snapshots,
     transport,
     recovered,
+    address,
     settings: settingsFrom(options),
     nonce,
     proposedClusterId,
@@ -89,11 +94,15 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
       const { clusterId, storeId } = recovered
       transport.setPeers(peersFrom(options, recovered))
       return fromCallback<void>((callback) => {
-        const identity = { id, clusterId, storeId, nonce, address: ownAddress(options) }
+        const identity = { id, clusterId, storeId, nonce, address }
         transport.start(identity, handler, (error) => callback(error))
       })
     },
-    join: (server) => new Joining(options, transport, server, recovered).begin(),
+    join: (server) => {
+      const joining = new Joining(options, transport, server, { ...recovered, address })
+      joining.begin()
+      return joining
+    },
     close: () => (closing ??= closeAll(transport, snapshots, store)),
   }
 }
@@ -224,40 +233,10 @@ function configurationFrom({ members, join: addresses }: ResolvedOptions): Confi
   return { voters: members.map(({ id }) => id), learners: [], members }
 }
 
-/** `members` and `clusterId` count for an empty directory only; later the log rules. */
-function checkIdentity(
-  { clusterId, members, join: joining, listen = '', log, dataDir }: ResolvedOptions,
-  recovered: Recovered,
-): void {
-  if (clusterId !== undefined && recovered.clusterId !== undefined && clusterId !== recovered.clusterId) {
-    const text = `the data directory ${dataDir} belongs to cluster ${recovered.clusterId}, not ${clusterId}; start it with its own clusterId, or with another dataDir`
-    throw new ActorumError('INVALID_ARGUMENT', text)
-  }
-  // Who names nobody else has most likely named nobody at all.
-  const areOthersNamed = members.length > 1 || members[0]?.address !== listen
-  if (recovered.fresh || joining !== undefined || !areOthersNamed) return
-  const known = membersOf(recovered)
-  if (describe(known) !== describe(members)) {
-    const text = `the option members says ${describe(members)}, but the log in ${dataDir} says ${describe(known)}; the log rules`
-    log({ level: 'warn', message: text })
-  }
-}
-
-function describe(members: readonly Member[]): string {
-  return members
-    .map(({ id, address }) => `${id}@${address}`)
-    .sort()
-    .join(', ')
-}
-
-function membersOf({ boundary, configurations }: Recovered): readonly Member[] {
-  return (configurations.at(-1)?.configuration ?? boundary.configuration).members ?? []
-}
-
 function peersFrom({ id }: ResolvedOptions, recovered: Recovered): readonly Peer[] {
   const configuration = recovered.configurations.at(-1)?.configuration ?? recovered.boundary.configuration
   const peers = peersOf(configuration, id)
-  return membersOf(recovered).filter((member) => peers.includes(member.id))
+  return loggedMembers(recovered).filter((member) => peers.includes(member.id))
 }
 
 /** 128 random bits, for a store's id or a cluster's. */

@@ -7,7 +7,8 @@ import { orRelease, watch } from './client/calls.js'
 import type { ClientApi } from './client/client-api.js'
 import type { ClusterMember, ClusterSource, Membership } from './client/cluster-view.js'
 import { EmbeddedClient } from './client/embedded-client.js'
-import { checkTarget, writeBackup, type Backup, type BackupStream } from './engine-backup.js'
+import type { BackupStream } from './engine-backup-stream.js'
+import { checkTarget, openTarget, writeBackup, type Backup } from './engine-backup.js'
 import {
   ClusterFeed,
   isServerId,
@@ -24,7 +25,6 @@ import type { Member } from './machines/types.js'
 import {
   callDefaults,
   commandBytesMax,
-  ownAddress,
   shown,
   validateCallOptions,
   validateOptions,
@@ -34,6 +34,7 @@ import {
 } from './options.js'
 import type { KvCommand, KvResult } from './state-machines/kv/commands.js'
 import { KeyValueStore } from './state-machines/kv/key-value-store.js'
+import type { Callback, StoredSnapshot } from './storage/ports.js'
 
 /**
  * A server's role: the name of the role machine's state. `failed` after its storage failed or an invariant broke,
@@ -66,6 +67,7 @@ export class EmbeddedEngine {
   readonly #server: RaftServer<KvCommand, KvResult>
   readonly #parts: EngineParts
   readonly #options: ResolvedOptions
+  #joining: ReturnType<EngineParts['join']> | undefined
   #failure: ActorumError | undefined
   #isStopped = false
   #stopping: Promise<void> | undefined
@@ -77,7 +79,7 @@ export class EmbeddedEngine {
   private constructor(options: ResolvedOptions, parts: EngineParts) {
     this.#options = options
     this.#parts = parts
-    const { store, snapshots, transport, recovered, nonce, proposedClusterId, settings } = parts
+    const { store, snapshots, transport, recovered, address, nonce, proposedClusterId, settings } = parts
     const { historyEntriesMax, historyBytesMax, historyAgeMsMax } = options
     const keyValues = new KeyValueStore({ historyEntriesMax, historyBytesMax, historyAgeMsMax })
     const notice = (message: string): void => options.log({ level: 'warn', message })
@@ -86,7 +88,7 @@ export class EmbeddedEngine {
       ports,
       {
         id: options.id,
-        address: ownAddress(options),
+        address,
         acquaintances: options.join ?? [],
         settings,
         limits: { ...options, commandBytesMax: commandBytesMax(options) },
@@ -130,7 +132,7 @@ export class EmbeddedEngine {
     }
     engine.#server.start()
     engine.#health.start()
-    parts.join(engine.#server)
+    engine.#joining = parts.join(engine.#server)
     return engine
   }
 
@@ -199,11 +201,18 @@ export class EmbeddedEngine {
         },
         reject: (error) => {
           release?.()
-          reject(error)
+          reject(this.#withObstacle(error))
         },
         deadline: realClock.now() + timeoutMs,
       })
     })
+  }
+
+  /** Whoever is not let in hears of no leader, whatever a majority does. */
+  #withObstacle(error: Error): Error {
+    const obstacle = this.#joining?.obstacle
+    if (!(error instanceof ActorumError) || error.code !== 'NO_LEADER' || obstacle === undefined) return error
+    return new ActorumError(error.code, `${error.message} (${obstacle})`, { cause: error })
   }
 
   /** The members as this server knows them, in order of their ids. */
@@ -242,8 +251,8 @@ export class EmbeddedEngine {
   /**
    * Changes who belongs to the cluster, all of it at once (joint consensus, thesis §4.3), on whichever server it is
    * called. Resolves once the new configuration is committed.
-   * @throws ActorumError REFUSED (another change is under way, no quorum of the new configuration can be reached, or what
-   * is asked for makes no sense), NO_LEADER, ABORTED, OUTCOME_UNKNOWN, STOPPED, INVALID_ARGUMENT
+   * @throws ActorumError REFUSED (another change is under way, no quorum of the new configuration can be reached or
+   * has caught up, or what is asked for makes no sense), NO_LEADER, ABORTED, OUTCOME_UNKNOWN, STOPPED, INVALID_ARGUMENT
    */
   changeMembership(change: MembershipChangeRequest, options?: CallOptions): Promise<{ readonly index: number }> {
     return new Promise((resolve, reject) => {
@@ -306,8 +315,9 @@ export class EmbeddedEngine {
     const { context } = this.#server
     if (context.leadership === undefined) {
       const { leaderId } = context
-      const text = `server ${this.id} does not lead, so it cannot hand leadership over`
-      throw new ActorumError('NOT_LEADER', `${text}; server ${leaderId ?? '?'} does`, { leaderId })
+      const who = leaderId === undefined ? 'it knows no leader at the moment' : `server ${leaderId} does`
+      const text = `server ${this.id} does not lead, so it cannot hand leadership over; ${who}`
+      throw new ActorumError('NOT_LEADER', text, { leaderId })
     }
     const { transfer } = context.leadership
     if (transfer !== undefined && id !== undefined && transfer.to !== id) {
@@ -345,14 +355,23 @@ export class EmbeddedEngine {
       checkTarget(target)
       const isEmpty = this.#server.lastApplied === 0
       if (isEmpty) throw new ActorumError('REFUSED', 'nothing is applied here yet to back up; await ready() first')
-      this.#server.takeSnapshot((error, stored) => {
-        if (error !== undefined) reject(error)
-        else writeBackup(this.#parts.snapshots, stored, target).then(resolve, reject)
-      })
+      const opened = openTarget(target)
+      const taken: Callback<StoredSnapshot> = (error, stored) => {
+        const { snapshots } = this.#parts
+        const written = error === undefined ? writeBackup(snapshots, stored, opened) : Promise.reject<Backup>(error)
+        void written.finally(() => opened.release()).then(resolve, reject)
+      }
+      orRelease(
+        () => opened.release(),
+        () => this.#server.takeSnapshot(taken),
+      )
     })
   }
 
-  /** Hands leadership on where it can, then flushes and closes. Safe to call twice. */
+  /**
+   * Takes no more calls, hands leadership on where it can, answers the reads and writes it has taken, and closes. Each of
+   * the two waits for an election timeout at most. Safe to call twice.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop()
     return this.#stopping
@@ -365,6 +384,7 @@ export class EmbeddedEngine {
   async #stop(): Promise<void> {
     this.#client.closeWith(stopped())
     if (this.#failure === undefined && this.isLeader) await this.#handOver()
+    if (this.#failure === undefined) await this.#soon(() => this.#server.load.pendingShare === 0)
     this.#server.stop()
     this.#isStopped = true
     this.#health.stop()
@@ -372,13 +392,16 @@ export class EmbeddedEngine {
     await this.#parts.close()
   }
 
-  /** Bounded by an election timeout: a leader that nobody can follow stops all the same. */
   async #handOver(): Promise<void> {
     if (transferTarget(this.#server.context, undefined) === undefined) return
     this.#server.transferLeadership()
+    await this.#soon(() => this.#server.context.leadership === undefined)
+  }
+
+  /** Bounded by an election timeout: a leader that nobody can follow, and calls that nobody answers, stop all the same. */
+  #soon(isDone: () => boolean): Promise<void> {
     const deadline = realClock.now() + this.#options.electionTimeoutMs
-    const isDone = (): boolean => this.#server.context.leadership === undefined
-    await new Promise<void>((resolve) => {
+    return new Promise((resolve) => {
       this.#server.when(isDone, { resolve, reject: () => resolve(), deadline })
     })
   }

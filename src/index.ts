@@ -1,7 +1,8 @@
 /** Actorum: an actor-model Raft framework. */
 export { EmbeddedEngine, type EngineStatus, type Role } from './engine.js'
 export type { RoleActor } from './engine-role-actor.js'
-export type { Backup, BackupStream } from './engine-backup.js'
+export type { BackupStream } from './engine-backup-stream.js'
+export type { Backup } from './engine-backup.js'
 export type { Leadership, MembershipChangeRequest } from './engine-membership.js'
 export { forceNewCluster, type ForcedCluster, type ForceOptions } from './disaster/force-new-cluster.js'
 export { restoreBackup, type Restored, type RestoreOptions } from './disaster/restore-backup.js'

@@ -11,16 +11,18 @@ export interface EngineOptions {
   /** This server's id, 1 to 2^32 − 1. Never given to another server. Default 1. */
   readonly id?: ServerId | undefined
   /**
-   * `host:port` (IPv6: `[host]:port`) where peers reach this server. Needed with more than one member. Default: none.
+   * `host:port` (IPv6: `[host]:port`) where this server listens for its peers. Needed with more than one member. Where
+   * they reach it elsewhere, as with 0.0.0.0, its entry in `members` says where. Default: none.
    */
   readonly listen?: string | undefined
   /**
-   * The cluster as it first starts, this server included; later the log rules. At most 64. Default: this server alone.
+   * The cluster as it first starts, this server included; later the log rules. This server's own entry says where peers
+   * reach it, if not at `listen`. At most 64. Default: this server alone.
    */
   readonly members?: readonly { readonly id: ServerId; readonly address: string }[] | undefined
   /**
    * Addresses of servers of a running cluster, for a server with an empty directory that shall join it: it enters as a
-   * learner and catches up. Later the log rules. Not together with `members`. Default: none.
+   * learner and catches up. Later the log rules. `members` may then name this server alone. Default: none.
    */
   readonly join?: readonly string[] | undefined
   /** What a joining server shall be: `promotable` to a voter once it has caught up, or `readOnly`. Default `promotable`. */
@@ -271,9 +273,11 @@ export function validateOptions(input: EngineOptions): ResolvedOptions {
   }
   const checked = chosen as Omit<ResolvedOptions, 'members'> & Pick<EngineOptions, 'members'>
   const { id, listen = '' } = checked
-  if (checked.join !== undefined && checked.members !== undefined) {
-    throw invalid('the options join and members are both given; a server either joins a cluster or starts one')
+  if (checked.join !== undefined && checked.members !== undefined && checked.members.length > 1) {
+    const own = 'a server that joins may name only itself there, where others reach it elsewhere than at listen'
+    throw invalid(`the options join and members are both given; ${own}`)
   }
+  if (checked.members === undefined) checkReachable(listen, `, in members: [{ id: ${id}, address: 'host:port' }]`)
   const members = (checked.members ?? [{ id, address: listen }]).map((member) => ({
     id: member.id,
     address: member.address,
@@ -281,6 +285,13 @@ export function validateOptions(input: EngineOptions): ResolvedOptions {
   const resolved = { ...checked, members, log: guarded(checked.log) }
   checkTogether(resolved)
   return resolved
+}
+
+/** Throws INVALID_ARGUMENT, and says how to name another address, when others are told to dial every address there is. */
+export function checkReachable(listen: unknown, how: string): void {
+  if (typeof listen !== 'string' || !hasUnspecifiedHost(listen)) return
+  const what = `the option listen is ${shown(listen)}, every address of this machine, and nobody can dial that`
+  throw invalid(`${what}; name the one at which others reach this server${how}`)
 }
 
 /** What no option can tell by itself. */
@@ -356,16 +367,26 @@ function isAddressList(value: unknown): boolean {
   return Array.isArray(value) && value.length >= 1 && value.length <= MEMBERS_MAX && value.every(isAddress)
 }
 
-function isAddress(value: unknown): boolean {
+function isAddress(value: unknown): value is string {
   return typeof value === 'string' && parseAddress(value) !== undefined
 }
 
+/** Of a whole address, its port included: other servers take no longer one. */
+export const ADDRESS_CHARACTERS_MAX = 256
+
 /** The two parts of `host:port` or `[IPv6]:port`, undefined when `address` is neither. Ports are 1 to 65,535. */
 export function parseAddress(address: string): { readonly host: string; readonly port: number } | undefined {
+  if (address.length > ADDRESS_CHARACTERS_MAX) return undefined
   const match = /^(?:\[((?:[\da-f]*:){2}[\da-f:.]*(?:%[\w.-]+)?)\]|([\w.-]{1,253})):(\d{1,5})$/i.exec(address)
   const host = match?.[1] ?? match?.[2]
   const port = Number(match?.[3])
   return host !== undefined && isIntegerIn(port, 1, 65_535) ? { host, port } : undefined
+}
+
+/** Whether it stands for every address of a machine, which is a place to listen on and none to dial. */
+export function hasUnspecifiedHost(address: string): boolean {
+  const host = parseAddress(address)?.host ?? ''
+  return /^(?:[0:]*:ffff:)?[0.:]+$/i.test(host)
 }
 
 function faultOfMembers(value: unknown): string | undefined {
@@ -383,6 +404,7 @@ function faultOfMembers(value: unknown): string | undefined {
     if (other !== undefined) return `${place} also has ${shown(other)}`
     if (!isIntegerIn(id, 1, SERVER_ID_MAX)) return `${place}.id is no integer from 1 to ${SERVER_ID_MAX}`
     if (!isAddress(address)) return `${place}.address is not host:port, such as 127.0.0.1:9081 or [::1]:9081`
+    if (hasUnspecifiedHost(address)) return `${place}.address is every address of a machine, and nobody can dial that`
     if (ids.has(id)) return `${place}.id is another member's too`
     if (addresses.has(address)) return `${place}.address is another member's too`
     ids.add(id)
@@ -501,9 +523,12 @@ function checkFreshness(maxStalenessMs: unknown, minRevision: unknown): void {
 
 /**
  * Where peers reach this server; '' where nobody does. Where `members` names it elsewhere than it listens, that is the
- * place, by a proxy perhaps.
+ * place, by a proxy perhaps. But a log that names it where it listens stays as it is: the server has moved there since
+ * `members` was written.
  */
-export function ownAddress({ id, listen = '', members }: ResolvedOptions): string {
+export function ownAddress({ id, listen = '', members }: ResolvedOptions, logged: readonly Member[]): string {
+  const isLoggedHere = logged.some((member) => member.id === id && member.address === listen)
+  if (isLoggedHere && !hasUnspecifiedHost(listen)) return listen
   return members.find((member) => member.id === id)?.address ?? listen
 }
 

@@ -41,8 +41,9 @@ export class EffectRunner {
   #isWriting = false
   #hasFailed = false
   #clusterId: string | undefined
-  /** The end of what has been handed to the store. */
+  /** The end of what has been handed to the store, and the machine's count of truncations by then. */
   #writtenIndex: LogIndex
+  #truncations = 0
 
   constructor(ports: EffectRunnerPorts, lastIndex: LogIndex) {
     this.#ports = ports
@@ -89,11 +90,13 @@ export class EffectRunner {
 
   /** Starts the next write, at the end of a turn, so that all the turn's steps are one. */
   flush(): void {
-    if (this.#isWriting || this.#hasFailed || this.#waiting.length === 0) return
-    const merged = mergeSteps(this.#waiting, this.#writtenIndex, this.#clusterId)
+    if (this.#isWriting || this.#hasFailed) return
+    if (this.#waiting.length === 0 && this.#clusterId === undefined) return
+    const merged = mergeSteps(this.#waiting, this.#writtenIndex, this.#clusterId, this.#truncations)
     this.#waiting = []
     this.#clusterId = undefined
     this.#writtenIndex = merged.lastIndex
+    this.#truncations = merged.truncations
     this.#isWriting = true
     if (isEmpty(merged.write)) {
       this.#ports.written(merged)
@@ -105,7 +108,7 @@ export class EffectRunner {
     })
   }
 
-  /** The cluster's id became known: it goes to disk with the next write; until then the log still tells it. */
+  /** The cluster's id became known: it goes to disk with the next write, or by itself where there is none. */
   recordClusterId(clusterId: string): void {
     this.#clusterId = clusterId
   }
@@ -140,14 +143,19 @@ export class EffectRunner {
 }
 
 /** Several steps as one, with the same outcome as each in turn. */
-export function mergeSteps(steps: readonly Persist[], writtenIndex: LogIndex, clusterId?: string): MergedWrite {
+export function mergeSteps(
+  steps: readonly Persist[],
+  writtenIndex: LogIndex,
+  clusterId?: string,
+  truncationsBefore = 0,
+): MergedWrite {
   let hardState: HardState | undefined
   let truncateFrom: LogIndex | undefined
   let boundary: Boundary | undefined
   let runs: EntryRun[] = []
   const messages: Envelope[] = []
   let lastIndex = writtenIndex
-  let truncations = 0
+  let truncations = truncationsBefore
   for (const step of steps) {
     hardState = step.hardState ?? hardState
     const from = step.truncateFrom

@@ -1,18 +1,29 @@
-import { mkdir, rename } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { fromCallback, randomId, thenClose, UNFINISHED } from '../engine-parts.js'
+import { fromCallback, randomId, thenClose } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { LogIndex, Member, ServerId, Term } from '../machines/types.js'
-import { checkNames, type EngineOptions, validateOptions } from '../options.js'
-import { syncDirectory } from '../storage/file-directories.js'
+import { checkNames, checkReachable, type EngineOptions, validateOptions } from '../options.js'
+import { makeDirectory, syncDirectory } from '../storage/file-directories.js'
 import type { LogStoreKind } from '../storage/file-or-level.js'
 import { patiently } from '../storage/file-patience.js'
 import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
 import type { Recovered, SnapshotsFound } from '../storage/ports.js'
 import { fitToSnapshot } from '../storage/restore-point.js'
-import { adopt, failed, findLog, kindOf, namesIn, openable, PARTS, prepare } from './data-directory.js'
+import {
+  adopt,
+  failed,
+  findLog,
+  kindOf,
+  namesIn,
+  type NewDirectory,
+  openable,
+  PARTS,
+  prepare,
+} from './data-directory.js'
 import { readState, type OfflineState } from './offline-state.js'
+import { adviceFor } from './unfinished-attempt.js'
 
 /** What `forceNewCluster` takes. */
 export interface ForceOptions extends Pick<EngineOptions, 'dataDir' | 'id' | 'listen' | 'clusterId' | 'log'> {
@@ -51,6 +62,8 @@ export interface ForcedCluster {
   readonly keptIn: string
 }
 
+type Wanted = Pick<NewDirectory, 'dataDir' | 'logStore' | 'clusterId' | 'self'>
+
 interface Survivor extends OfflineState {
   readonly recovered: Recovered
   readonly committedIndex: LogIndex
@@ -69,30 +82,55 @@ export async function forceNewCluster(options: ForceOptions): Promise<ForcedClus
   const { iUnderstandThatWritesMayBeLost: isUnderstood, ...rest } = options
   if (isUnderstood !== true)
     throw invalid('iUnderstandThatWritesMayBeLost is not true; acknowledged writes may be lost')
+  checkReachable(rest.listen, ' there, or none')
   const { dataDir, id, listen = '', clusterId = randomId(), log } = validateOptions(rest)
   await refuseUnfinished(dataDir)
   const logStore = await kindOf(dataDir)
   if (logStore === undefined) throw invalid(`the directory ${dataDir} holds no log`)
-  const storeId = randomId()
-  // Under the log's lock until the folder for what is unfinished keeps engines away.
-  const { recovered, end, committedIndex } = await withSurvivor(dataDir, logStore, id, async (survivor) => {
-    const { recovered, end } = survivor
-    if (recovered.clusterId === clusterId)
-      throw invalid(`the former cluster is ${clusterId}; give the new one another id`)
-    const self = { id, address: listen, storeId }
-    const hardState = { ...recovered.hardState, votedFor: undefined }
-    const chunks = survivor.stateMachine.snapshot()
-    const next = { dataDir, logStore, clusterId, self, hardState, end, chunks }
-    await withAdvice(dataDir, keptInFor(dataDir, survivor), () => prepare(next))
-    return survivor
-  })
-  const keptIn = keptInFor(dataDir, { recovered })
-  await withAdvice(dataDir, keptIn, () => replace(dataDir, keptIn))
-  const { term } = recovered.hardState
+  const self = { id, address: listen, storeId: randomId() }
+  const survivor = await makeOfSurvivor({ dataDir, logStore, clusterId, self })
+  const { recovered, end, committedIndex } = survivor
   const formerMembers = membersOf(recovered).filter((member) => member.id !== id)
-  const forced = { clusterId, storeId, lastIndex: end.index, term, committedIndex, formerMembers, keptIn }
+  const forced = {
+    clusterId,
+    storeId: self.storeId,
+    lastIndex: end.index,
+    term: recovered.hardState.term,
+    committedIndex,
+    formerMembers,
+    keptIn: keptInFor(dataDir, survivor),
+  }
   log({ level: 'warn', message: warningOf(id, forced) })
   return forced
+}
+
+/** Whatever fails once something has been made is told with what to do. */
+async function makeOfSurvivor(wanted: Wanted): Promise<Survivor> {
+  const { dataDir, logStore, self } = wanted
+  const attempt = { hasBegun: false }
+  try {
+    // Under the log's lock until the folder for what is unfinished keeps engines away.
+    const survivor = await withSurvivor(dataDir, logStore, self.id, async (survivor) => {
+      await refuseUnfit(survivor, wanted)
+      attempt.hasBegun = true
+      const hardState = { ...survivor.recovered.hardState, votedFor: undefined }
+      await prepare({ ...wanted, hardState, end: survivor.end, chunks: survivor.stateMachine.snapshot() })
+      return survivor
+    })
+    await replace(dataDir, keptInFor(dataDir, survivor))
+    return survivor
+  } catch (error) {
+    throw attempt.hasBegun ? await withAdvice(dataDir, error) : failed(dataDir, error)
+  }
+}
+
+async function refuseUnfit(survivor: Survivor, { dataDir, clusterId }: Wanted): Promise<void> {
+  if (survivor.recovered.clusterId === clusterId)
+    throw invalid(`the former cluster is ${clusterId}; give the new one another id`)
+  const keptIn = keptInFor(dataDir, survivor)
+  // An attempt that went back leaves it empty.
+  if ((await namesIn(keptIn)).length === 0) return
+  throw invalid(`the folder ${keptIn}, where the former log is to be kept, is not empty; move it elsewhere`)
 }
 
 /** Hands out all that a directory holds, while its log is locked. */
@@ -116,17 +154,9 @@ async function withSurvivor<Result>(
   })
 }
 
-/** Where it stopped can be told by what is where. */
 async function refuseUnfinished(dataDir: string): Promise<void> {
-  if (!(await namesIn(dataDir)).includes(UNFINISHED)) return
-  const [log, snapshots] = PARTS
-  const found = `an earlier attempt in ${dataDir} was not finished`
-  const advice = [
-    `if ${log} and ${snapshots} are there, delete the folder ${UNFINISHED}`,
-    `or else, if ${UNFINISHED} has ${log} in it, move ${log} and ${snapshots} back from the newest former-… and delete it`,
-    `or else move ${snapshots} out of it, and delete it`,
-  ]
-  throw invalid(`${found}: ${advice.join('; ')}`)
+  const advice = await adviceFor(dataDir)
+  if (advice !== undefined) throw invalid(`an earlier attempt in ${dataDir} was not finished; ${advice}`)
 }
 
 function keptInFor(dataDir: string, { recovered }: Pick<Survivor, 'recovered'>): string {
@@ -135,20 +165,16 @@ function keptInFor(dataDir: string, { recovered }: Pick<Survivor, 'recovered'>):
 
 /** While the folder for what is unfinished is there, no engine starts; what was there before is kept. */
 async function replace(dataDir: string, keptIn: string): Promise<void> {
-  await mkdir(keptIn)
+  await makeDirectory(keptIn)
   for (const part of PARTS) await patiently(() => rename(join(dataDir, part), join(keptIn, part)))
   await syncDirectory(keptIn)
   await adopt(dataDir)
 }
 
-async function withAdvice(dataDir: string, keptIn: string, act: () => Promise<void>): Promise<void> {
-  try {
-    await act()
-  } catch (cause) {
-    const { message } = failed(dataDir, cause)
-    const advice = `to go back, move ${PARTS.join(' and ')} from ${keptIn} to ${dataDir} if they are there, and delete the folder ${UNFINISHED}`
-    throw new ActorumError('STORAGE_FAILED', `${message}; ${advice}`, { cause })
-  }
+async function withAdvice(dataDir: string, cause: unknown): Promise<ActorumError> {
+  const { message } = failed(dataDir, cause)
+  const advice = await adviceFor(dataDir).catch(() => 'call again once it can be read: that says what to do')
+  return new ActorumError('STORAGE_FAILED', advice === undefined ? message : `${message}; ${advice}`, { cause })
 }
 
 function membersOf({ boundary, configurations }: Recovered): readonly Member[] {

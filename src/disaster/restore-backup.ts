@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { randomId, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { LogIndex } from '../machines/types.js'
-import { checkNames, type EngineOptions, validateOptions } from '../options.js'
+import { checkNames, checkReachable, type EngineOptions, validateOptions } from '../options.js'
 import { kindFor } from '../storage/file-or-level.js'
 import { adopt, codeOf, failed, markRestored, namesIn, PARTS, prepare, takeBack } from './data-directory.js'
 import { chunksOf, refusalOf, type SnapshotEnds, verifySnapshot } from './snapshot-file.js'
@@ -38,6 +38,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   checkNames(given, "the restore's options", NAMES)
   const { from, ...rest } = options
   if (typeof from !== 'string' || from === '') throw invalid('the option from must be the path of a backup')
+  checkReachable(rest.listen, ' there, or none')
   const { dataDir, id, listen = '', clusterId = randomId(), logStore } = validateOptions(rest)
   const backup = await read(from)
   if (backup.clusterId === clusterId) {

@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { fromCallback, UNFINISHED } from '../engine-parts.js'
@@ -215,7 +216,13 @@ async function leftovers(dataDir: string): Promise<readonly Finding[]> {
     ? [damage('a restore, or a forced new cluster, was not finished here: an engine does not start')]
     : []
   const former = names.filter((name) => name.startsWith('former-'))
-  return [...found, ...former.map((name) => note(`${name} keeps what was here before a new cluster was forced`))]
+  return [...found, ...(await Promise.all(former.map(async (name) => note(await keptIn(dataDir, name)))))]
+}
+
+async function keptIn(dataDir: string, name: string): Promise<string> {
+  const names = await readdir(join(dataDir, name)).catch(() => undefined)
+  if (names?.length !== 0) return `${name} keeps what was here before a new cluster was forced`
+  return `${name} is empty, and of no use: an attempt to force a new cluster was cut short, or went back`
 }
 
 function damage(message: string): Finding {

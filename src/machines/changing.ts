@@ -15,7 +15,7 @@ import { configurationAfter, firstStep, lastStep, sameConfiguration } from './me
 import type { MembershipChange } from './messages.js'
 import { isWithinReach, newProgress, progressWith, type Progress } from './progress.js'
 import { isJoint, isVoter, peersOf, voteResult } from './quorum.js'
-import type { Configuration, LogIndex, ServerId } from './types.js'
+import type { Configuration, LogIndex, Member, ServerId } from './types.js'
 
 /** What a leader does to change its cluster's membership: one change at a time, by joint consensus (thesis §4.3). */
 
@@ -59,9 +59,21 @@ function whyNotNow(
   if (isJoint(configuration) || index > context.commitIndex) {
     return 'another change of the membership is under way; ask again once it is done'
   }
+  if (force) return undefined
   const unreachable = next.voters.filter((id) => !isReachable(context, id, now))
-  if (force || voteResult(next, (id) => !unreachable.includes(id)) === 'won') return undefined
-  return `servers ${unreachable.join(', ')} cannot be reached, and without them the new configuration has no quorum; bring them up, or force the change`
+  const without = 'and without them the new configuration has no quorum'
+  if (voteResult(next, (id) => !unreachable.includes(id)) !== 'won') {
+    return `servers ${unreachable.join(', ')} cannot be reached, ${without}; bring them up, or force the change`
+  }
+  const behind = next.voters.filter((id) => !isCloseToCommitted(context, id))
+  if (voteResult(next, (id) => !unreachable.includes(id) && !behind.includes(id)) === 'won') return undefined
+  return `servers ${behind.join(', ')} are more than ${context.settings.promotionLagEntries} entries behind, ${without} until they have caught up; wait until they have, or force the change`
+}
+
+/** Nothing can be committed while those who count have yet to receive what is committed already. */
+function isCloseToCommitted(context: RaftContext, id: ServerId): boolean {
+  const matchIndex = id === context.id ? context.log.lastIndex : leadershipOf(context).progress.get(id)?.matchIndex
+  return (matchIndex ?? 0) >= context.commitIndex - context.settings.promotionLagEntries
 }
 
 function isReachable(context: RaftContext, id: ServerId, now: number): boolean {
@@ -201,13 +213,15 @@ function changeOurselves(context: RaftContext, change: MembershipChange, instant
 }
 
 /**
- * Members whose data directories are seen and not yet written down: later a wiped one under an old id shows. A connection
- * may not have noticed yet that the server at its other end is gone, so its directory counts once the member has answered.
+ * Members whose data directories are seen and not yet written down: later a wiped one under an old id shows. Those of all
+ * in one entry, where all come within two election timeouts; one that stays away does not keep the others unknown. A
+ * connection may not have noticed yet that the server at its other end is gone, so its directory counts once the member
+ * has answered.
  */
 export function unrecordedStores(context: RaftContext): Configuration | undefined {
   const configuration = configurationOf(context)
-  const { id: own, identity } = context
-  const { progress, membership } = leadershipOf(context)
+  const { id: own, identity, instant, settings } = context
+  const { progress, membership, clusterClock } = leadershipOf(context)
   const seen = (id: ServerId): string | undefined => {
     if (id === own) return identity.storeId || undefined
     const known = progress.get(id)
@@ -216,9 +230,15 @@ export function unrecordedStores(context: RaftContext): Configuration | undefine
   }
   const { members } = configuration
   const missing = members?.filter(({ storeId }) => storeId === undefined) ?? []
-  if (missing.length === 0 || missing.some(({ id }) => seen(id) === undefined)) return undefined
-  const known = members?.map((member) => ({ ...member, storeId: member.storeId ?? seen(member.id) ?? '' }))
-  return known === undefined ? undefined : { ...configuration, members: known }
+  const found = missing.filter(({ id }) => seen(id) !== undefined)
+  const ledSince = clusterClock.at
+  const isOver = instant.now - Math.max(ledSince, membership.addedAt) >= 2 * settings.electionTimeoutMs
+  if (members === undefined || found.length === 0 || (found.length < missing.length && !isOver)) return undefined
+  const withStore = (member: Member): Member => {
+    const storeId = member.storeId ?? seen(member.id)
+    return storeId === undefined ? member : { ...member, storeId }
+  }
+  return { ...configuration, members: members.map(withStore) }
 }
 
 export function recordStores(context: RaftContext, instant: Instant): Partial<RaftContext> {

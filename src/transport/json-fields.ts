@@ -1,4 +1,5 @@
 import { SERVER_ID_MAX, type Member, type ServerId } from '../machines/types.js'
+import { ADDRESS_CHARACTERS_MAX } from '../options.js'
 
 /**
  * Reads of what another server said in JSON: a handshake, a wish to join, a change of membership. Whatever is not as it
@@ -6,9 +7,9 @@ import { SERVER_ID_MAX, type Member, type ServerId } from '../machines/types.js'
  */
 
 /** Names and addresses end up in logs and messages: no control characters, and not long. */
-const NAME = /^\P{C}{1,256}$/u
-/** Members in one list. */
-const MEMBERS_MAX = 1024
+const NAME = new RegExp(`^\\P{C}{1,${ADDRESS_CHARACTERS_MAX}}$`, 'u')
+/** Members in one list, and so of a cluster. */
+export const MEMBERS_MAX = 1024
 const PRINTABLE_CHARACTERS_MAX = 500
 
 /** What somebody else wrote, made fit for a line of a log. */

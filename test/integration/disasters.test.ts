@@ -1,7 +1,8 @@
 import { createWriteStream } from 'node:fs'
-import { mkdir, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { PassThrough, Writable } from 'node:stream'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   type EmbeddedEngine,
   forceNewCluster,
@@ -10,8 +11,9 @@ import {
   type RestoreOptions,
   verifyDataDir,
 } from '../../src/index.js'
+import { FileSnapshotStore } from '../../src/storage/file-snapshot-store.js'
 import { EnginePlace, freeAddress, text } from './engine-place.js'
-import { JoinedServers, leaderAmong, votersOf } from './joined-servers.js'
+import { isSettled, JoinedServers, leaderAmong, votersOf } from './joined-servers.js'
 import { until } from './websocket-subject.js'
 
 const KINDS = ['file', 'level'] as const
@@ -104,6 +106,7 @@ describe('a backup', () => {
     const engine = await written()
     const target = join(place.root, 'streamed')
     const stream = createWriteStream(target)
+    await until(() => isSettled(engine), 'the leader adds nothing by itself any more')
     await engine.backup(stream)
     expect(stream.writable).toBe(true)
     await new Promise((resolve) => stream.end(resolve))
@@ -177,6 +180,55 @@ describe('a backup', () => {
     expect(refusal).toMatchObject({ name: 'ActorumError', code: 'STORAGE_FAILED', cause })
     expect((await readdir(place.root)).sort()).toEqual(['server-1', 'taken'])
   })
+
+  it('fails with its stream and takes nobody else along: a failed one ends neither process nor server', async () => {
+    const engine = await written()
+    const nowhere = createWriteStream(join(place.root, 'nowhere', 'backup'))
+    await expect(engine.backup(nowhere)).rejects.toMatchObject({ code: 'STORAGE_FAILED', cause: { code: 'ENOENT' } })
+    // Its write calls back with the error, and `error` comes once the file is closed.
+    const full = new Writable({
+      write: (_bytes, _encoding, done) => done(new Error('no space')),
+      destroy: (error, done) => void setTimeout(() => done(error), 50),
+    })
+    const closed = new Promise((resolve) => full.once('close', resolve))
+    await expect(engine.backup(full)).rejects.toThrow(/no space/)
+    await closed
+    const ended = new PassThrough().end()
+    await expect(engine.backup(ended)).rejects.toThrow(/write after end/)
+    for (const stream of [nowhere, full, ended]) {
+      await until(() => stream.listenerCount('error') + stream.listenerCount('close') === 0, 'it is let go of')
+    }
+    await engine.client.put('key', 'the server goes on')
+  })
+
+  it('fails with a stream that is destroyed, before or in the midst of it, and calls nobody back', async () => {
+    const engine = await written()
+    const destroyed = new PassThrough().destroy()
+    await expect(engine.backup(destroyed)).rejects.toEqual(code('STORAGE_FAILED'))
+    const silent = new Writable({ write: () => void silent.destroy() })
+    await expect(engine.backup(silent)).rejects.toThrow(/the stream was closed/)
+    for (const stream of [destroyed, silent]) {
+      await until(() => stream.listenerCount('error') + stream.listenerCount('close') === 0, 'it is let go of')
+    }
+  })
+
+  it('listens to its stream while it goes on, from the call on, and no longer', async () => {
+    const engine = await written()
+    const stream = new PassThrough().resume()
+    const before = stream.eventNames()
+    const backup = engine.backup(stream)
+    expect(stream.listenerCount('error')).toBe(1)
+    await backup
+    expect(stream.eventNames()).toEqual(before)
+    const early = new PassThrough()
+    const refused = engine.backup(early)
+    early.destroy(new Error('before the first byte'))
+    await expect(refused).rejects.toThrow(/before the first byte/)
+    await engine.stop()
+    const late = new PassThrough()
+    await expect(engine.backup(late)).rejects.toEqual(code('STOPPED'))
+    expect(late.listenerCount('error')).toBe(0)
+  })
 })
 
 describe('what is for disasters', () => {
@@ -194,6 +246,13 @@ describe('what is for disasters', () => {
     await expect(restoreBackup(restore)).rejects.toThrow(/no "members"/)
     const force = { dataDir, logStore: 'file', iUnderstandThatWritesMayBeLost: true } as const
     await expect(forceNewCluster(force)).rejects.toThrow(/no "logStore"/)
+  })
+
+  it('refuses to note an address that nobody can dial', async () => {
+    const options = { dataDir: place.directory(1), listen: '0.0.0.0:9081' }
+    const refusal = /nobody can dial that; name the one at which others reach this server there, or none$/
+    await expect(restoreBackup({ from: 'backup', ...options })).rejects.toThrow(refusal)
+    await expect(forceNewCluster({ iUnderstandThatWritesMayBeLost: true, ...options })).rejects.toThrow(refusal)
   })
 
   it('refuses to look at what is no path', async () => {
@@ -386,6 +445,112 @@ describe('SCENARIO: a majority is lost for good', () => {
     await damage(await snapshotIn(dataDir))
     const again = forceNewCluster({ dataDir, log, iUnderstandThatWritesMayBeLost: true })
     await expect(again).rejects.toEqual(code('CORRUPT'))
+  })
+})
+
+describe('forceNewCluster', () => {
+  const sure = { iUnderstandThatWritesMayBeLost: true } as const
+
+  /** The directory of a server that is stopped, and where its former log would be kept. */
+  async function survived(): Promise<{ readonly dataDir: string; readonly former: string; readonly folder: string }> {
+    const engine = await written()
+    const { storeId } = engine.status()
+    await engine.stop()
+    const dataDir = place.directory(1)
+    return { dataDir, former: join(dataDir, `former-${storeId}`), folder: join(dataDir, 'unfinished') }
+  }
+
+  /** As an attempt has left a directory that was cut short between two renames. */
+  async function cutShort(dataDir: string, former: string, folder: string, moved: readonly string[]): Promise<void> {
+    for (const part of ['log', 'snapshots']) await mkdir(join(folder, part), { recursive: true })
+    await mkdir(former)
+    for (const part of moved) await rename(join(dataDir, part), join(former, part))
+  }
+
+  it.each([
+    { moved: [], advice: 'delete the folder' },
+    { moved: ['log'], advice: 'move log from' },
+    { moved: ['log', 'snapshots'], advice: 'move log and snapshots from' },
+  ])('succeeds once its advice is followed, where it was cut short with $moved moved', async ({ moved, advice }) => {
+    const { dataDir, former, folder } = await survived()
+    const older = join(dataDir, 'former-0')
+    for (const part of ['log', 'snapshots']) await mkdir(join(older, part), { recursive: true })
+    await utimes(older, 1, 1)
+    await cutShort(dataDir, former, folder, moved)
+    const refusal = await forceNewCluster({ dataDir, log: place.log, ...sure }).catch((error: unknown) => error)
+    expect(refusal).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(advice) as string })
+    if (moved.length > 0) expect(String(refusal)).toContain(`${advice} ${former} to ${dataDir}, then`)
+    expect(String(refusal)).toContain(`delete the folder ${folder}, and call again`)
+    for (const part of moved) await rename(join(former, part), join(dataDir, part))
+    await rm(folder, { recursive: true })
+    expect((await verifyDataDir(dataDir)).findings).toContainEqual({
+      kind: 'note',
+      message: expect.stringMatching(/^former-[0-9a-f]{32} is empty, and of no use/) as string,
+    })
+    expect(await forceNewCluster({ dataDir, log: place.log, ...sure })).toMatchObject({ keptIn: former })
+  })
+
+  it('is told to move back what is left, where its advice was followed by half', async () => {
+    const { dataDir, former, folder } = await survived()
+    const newer = join(dataDir, 'former-0')
+    await cutShort(dataDir, former, folder, ['log', 'snapshots'])
+    for (const part of ['log', 'snapshots']) await mkdir(join(newer, part), { recursive: true })
+    await rename(join(former, 'log'), join(dataDir, 'log'))
+    const advice = `move snapshots from ${former} to ${dataDir}, then delete the folder ${folder}, and call again`
+    await expect(forceNewCluster({ dataDir, ...sure })).rejects.toThrow(advice)
+  })
+
+  it('that was cut short while the new parts get their places is done once the second has its own', async () => {
+    const { dataDir, former, folder } = await survived()
+    await forceNewCluster({ dataDir, log: place.log, ...sure })
+    await mkdir(folder)
+    await rename(join(dataDir, 'snapshots'), join(folder, 'snapshots'))
+    const advice = `move snapshots from ${folder} to ${dataDir}, then delete ${folder}: the new cluster is made`
+    await expect(forceNewCluster({ dataDir, ...sure })).rejects.toThrow(advice)
+    await rename(join(folder, 'snapshots'), join(dataDir, 'snapshots'))
+    await expect(forceNewCluster({ dataDir, ...sure })).rejects.toThrow(`delete the folder ${folder}, which is empty`)
+    expect(await readdir(former)).toEqual(['log', 'snapshots'])
+  })
+
+  it('says what to do when a rename fails half-way, and succeeds after that', async () => {
+    const { dataDir, former, folder } = await survived()
+    // Put there once all has been looked at, it is in the way of the former snapshots.
+    const close = vi.spyOn(FileSnapshotStore.prototype, 'close').mockImplementationOnce((callback) => {
+      void mkdir(join(former, 'snapshots', 'another'), { recursive: true }).then(() => callback(undefined))
+    })
+    await expect(forceNewCluster({ dataDir, ...sure })).rejects.toMatchObject({
+      code: 'STORAGE_FAILED',
+      message: expect.stringContaining(
+        `move log from ${former} to ${dataDir}, then delete the folder ${folder}, and call again`,
+      ) as string,
+    })
+    close.mockRestore()
+    await rename(join(former, 'log'), join(dataDir, 'log'))
+    await rm(folder, { recursive: true })
+    const inTheWay = `the folder ${former}, where the former log is to be kept, is not empty; move it elsewhere`
+    await expect(forceNewCluster({ dataDir, ...sure })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining(inTheWay) as string,
+    })
+    expect(await readdir(dataDir)).not.toContain('unfinished')
+    await rm(former, { recursive: true })
+    await forceNewCluster({ dataDir, log: place.log, ...sure })
+  })
+
+  it('says what to do when what it read cannot be closed', async () => {
+    const { dataDir, folder } = await survived()
+    const close = vi.spyOn(FileSnapshotStore.prototype, 'close')
+    close.mockImplementationOnce((callback) => callback(undefined))
+    close.mockImplementationOnce((callback) => callback(new Error('EIO')))
+    const attempt = forceNewCluster({ dataDir, ...sure })
+    await expect(attempt).rejects.toMatchObject({
+      code: 'STORAGE_FAILED',
+      message: expect.stringContaining(`EIO; delete the folder ${folder}, and call again`) as string,
+    })
+    expect(close).toHaveBeenCalledTimes(2)
+    close.mockRestore()
+    await rm(folder, { recursive: true })
+    await forceNewCluster({ dataDir, log: place.log, ...sure })
   })
 })
 

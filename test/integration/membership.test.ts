@@ -48,10 +48,56 @@ describe('servers that join', () => {
     await until(() => votersOf(three).length === 3, 'it votes')
   })
 
+  it('are known where members says, though they listen on every address', async () => {
+    const one = await servers.first()
+    const address = await servers.addressOf(2)
+    const two = await servers.join(2, {
+      listen: address.replace('127.0.0.1', '0.0.0.0'),
+      members: [{ id: 2, address }],
+    })
+    await until(() => votersOf(two).length === 2, 'it votes')
+    expect(one.members()[1]).toMatchObject({ id: 2, address })
+  })
+
   it('say what keeps them while nobody answers', async () => {
     const join = [await freeAddress()]
     await servers.place.start({ id: 2, dataDir: servers.place.directory(2), listen: await freeAddress(), join })
     await until(() => servers.isTold('server 2 has not joined the cluster yet'), 'it is told')
+  })
+
+  it('that are not let in say why when somebody waits for them to be ready', async () => {
+    await servers.first({ clusterId: 'ours' })
+    const two = await servers.join(2, { clusterId: 'theirs' })
+    await until(() => servers.isTold('server 2 belongs to cluster theirs, server 1 to ours'), 'it is told')
+    const why = expect.stringMatching(/not joined the cluster yet: .*cluster theirs, server 1 to ours/) as string
+    await expect(two.ready({ timeoutMs: 10 })).rejects.toMatchObject({ code: 'NO_LEADER', message: why })
+  })
+
+  it('say so when their directory is a cluster by itself, and go on as that', async () => {
+    await servers.first()
+    const dataDir = servers.place.directory(2)
+    const listen = await servers.addressOf(2)
+    const before = await servers.place.start({ id: 2, dataDir, listen })
+    await before.ready()
+    await before.stop()
+    const two = await servers.join(2)
+    expect(servers.isTold('server 2 is a cluster by itself')).toBe(true)
+    await two.ready()
+    expect(votersOf(two)).toEqual([2])
+  })
+
+  it('say so when nobody reaches them where they were let in, and are not let in again once they are removed', async () => {
+    const one = await servers.first()
+    const nowhere = await freeAddress()
+    const two = await servers.join(2, { members: [{ id: 2, address: nowhere }] })
+    const said = `server 2 was let in at ${nowhere}, but no member has reached it there yet`
+    await until(() => servers.isTold(said), 'it is told')
+    expect(one.members()[1]).toMatchObject({ id: 2, address: nowhere })
+    await one.changeMembership({ remove: [2] })
+    await until(() => servers.isTold('server 2 was removed by entry'), 'it has asked again')
+    await expect(two.ready()).rejects.toEqual(code('REFUSED'))
+    expect(votersOf(one)).toEqual([1])
+    expect(one.members()).toHaveLength(1)
   })
 
   it('listen only when they are readOnly, until they are promoted by call', async () => {
@@ -291,6 +337,16 @@ describe('leadership', () => {
     await expect(leader.transferLeadership(NaN)).rejects.toEqual(code('INVALID_ARGUMENT'))
     await leader.transferLeadership(leader.id)
     expect(leader.isLeader).toBe(true)
+  })
+
+  it('is not handed over by a server that knows no leader, which says so', async () => {
+    const join = [await freeAddress()]
+    const two = await servers.join(2, { join })
+    await expect(two.transferLeadership()).rejects.toMatchObject({
+      code: 'NOT_LEADER',
+      message: expect.stringMatching(/server 2 does not lead, .*; it knows no leader at the moment$/) as string,
+      leaderId: undefined,
+    })
   })
 })
 

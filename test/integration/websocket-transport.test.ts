@@ -373,6 +373,24 @@ describe('the outbox', () => {
   })
 })
 
+describe('a frame longer than its receiver takes', () => {
+  it('closes the connection it came on, and the receiver says whose it was and which options differ', async () => {
+    const limits = { frameBytesMax: 100_000, runsMax: 10 }
+    const [one, two] = [server(1), server(2, { limits })]
+    await connect(one, two)
+    one.transport.send(2, propose(200_000))
+    await until(() => one.downs === 1, 'the connection closes')
+    expect(two.notices).toEqual([
+      expect.stringMatching(
+        /a connection of server 1 was closed: .* longer than frameBytesMax, 100000\. The options .* same/,
+      ),
+    ])
+    await until(() => one.up.has(2), 'and is made anew')
+    one.transport.send(2, heartbeat(1))
+    await until(() => two.received.length === 1, 'what is short enough passes')
+  })
+})
+
 describe('an exception while a frame is handled', () => {
   it('closes the connection it came on, is said, and harms nothing else', async () => {
     const [one, two] = [server(1), server(2)]

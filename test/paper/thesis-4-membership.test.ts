@@ -4,6 +4,7 @@ import type { MembershipChange, Message } from '../../src/machines/messages.js'
 import {
   accepted,
   answersIn,
+  batch,
   candidate,
   elected,
   entries,
@@ -17,7 +18,9 @@ import {
   NONCE,
   sends,
   serving,
+  SETTINGS,
   stepsIn,
+  T,
 } from '../machine-harness.js'
 
 const four: Member = { id: 4, address: 'four:1', promotable: false }
@@ -180,6 +183,41 @@ describe('A change of the membership is refused, with the reason,', () => {
   })
 })
 
+describe('A change that needs a server which has yet to catch up', () => {
+  /** A lone voter leads servers 2 and 3, which listen only, and of which server 2 has received nothing for long. */
+  const behind = (): Machine => {
+    const machine = new Machine({ configuration: { voters: [1], learners: [2, 3] } })
+    machine.advanceUntil(() => machine.role === 'candidate')
+    machine.completeWrites()
+    machine.completeWrites()
+    for (const peer of [2, 3]) machine.receive(peer, accepted(1, 1))
+    machine.propose(batch(1, SETTINGS.promotionLagEntries + 1))
+    machine.completeWrites()
+    machine.receive(3, accepted(1, machine.context.log.lastIndex))
+    return machine
+  }
+  const refusal = `servers 2 are more than ${SETTINGS.promotionLagEntries} entries behind`
+
+  it('is refused unless forced, for nothing would be committed until then', () => {
+    const machine = behind()
+    expect(refusalOf(machine, { promote: [2] })).toContain(refusal)
+    expect(refusalOf(machine, { promote: [2, 3], remove: [1] })).toContain(refusal)
+    expect(machine.configurations).toHaveLength(1)
+    machine.ask({ promote: [2], force: true }, ++lastId)
+    expect(machine.configurations.at(-1)?.configuration).toMatchObject({ voters: [1, 2], votersOutgoing: [1] })
+  })
+
+  it('is made where the others are a majority, and once it has caught up', () => {
+    const among = behind()
+    among.ask({ promote: [2, 3] })
+    expect(among.configurations.at(-1)?.configuration).toMatchObject({ voters: [1, 2, 3], votersOutgoing: [1] })
+    const caughtUp = behind()
+    caughtUp.receive(2, accepted(1, 2))
+    caughtUp.ask({ promote: [2] })
+    expect(caughtUp.configurations.at(-1)?.configuration).toMatchObject({ voters: [1, 2], votersOutgoing: [1] })
+  })
+})
+
 describe('What a configuration says of its members', () => {
   it('an address changes by an entry of its own', () => {
     for (const members of [[named(1), named(2, 'two'), named(3)], undefined]) {
@@ -227,6 +265,30 @@ describe('What a configuration says of its members', () => {
     machine.advance(HEARTBEAT_MS)
     expect(machine.configurations).toHaveLength(2)
     expect(refusalOf(machine, { learners: [named(3, 'wiped')] })).toContain('another data directory (three, not wiped)')
+  })
+
+  it('a member that stays away keeps no other unknown: after two election timeouts those seen are written down', () => {
+    const machine = serving({ ...plain, storeId: 'one' })
+    machine.send({ type: 'peerUp', peer: 2, nonce: 1, storeId: 'two' })
+    const stores = () => machine.configurations.at(-1)?.configuration.members?.map(({ storeId }) => storeId)
+    const elapse = (ms: number): void => {
+      for (let at = 0; at < ms; at += HEARTBEAT_MS) {
+        machine.advance(HEARTBEAT_MS)
+        machine.receive(2, heartbeatReply(1, machine.context.leadership?.round ?? 0, machine.context.log.lastIndex))
+      }
+    }
+    elapse(2 * T - HEARTBEAT_MS)
+    expect(stores()).toEqual([undefined, undefined, undefined])
+    elapse(2 * HEARTBEAT_MS)
+    expect(stores()).toEqual(['one', 'two', undefined])
+    machine.completeWrites()
+    machine.receive(2, accepted(1, machine.context.log.lastIndex))
+    elapse(3 * T)
+    expect(machine.configurations).toHaveLength(2)
+    machine.send({ type: 'peerUp', peer: 3, nonce: 1, storeId: 'three' })
+    machine.receive(3, accepted(1, 1))
+    elapse(HEARTBEAT_MS)
+    expect(stores()).toEqual(['one', 'two', 'three'])
   })
 
   it('also when this server saw them before it led', () => {

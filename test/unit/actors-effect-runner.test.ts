@@ -158,18 +158,34 @@ describe('the effect runner', () => {
     expect(transport.sent).toEqual([reply(11)])
   })
 
-  it("writes the cluster's id with the next step, also with one that has nothing else to write", () => {
+  it("writes the cluster's id with the next step, or by itself where there is none, and then no more", () => {
     const { self, run, store } = runner()
     self.recordClusterId('cluster-1')
-    self.flush()
-    expect(store.written).toEqual([])
-    run(persists({ lastIndex: 10, messages: [reply(10)] }))
-    self.flush()
-    expect(store.written).toEqual([{ runs: [], clusterId: 'cluster-1' }])
-    store.end()
     run(append(eleven))
     self.flush()
-    expect(store.written[1]).toEqual({ runs: [eleven] })
+    expect(store.written).toEqual([{ runs: [eleven], clusterId: 'cluster-1' }])
+    store.end()
+    self.flush()
+    self.recordClusterId('cluster-2')
+    self.flush()
+    expect(store.written.slice(1)).toEqual([{ runs: [], clusterId: 'cluster-2' }])
+    store.end()
+    self.flush()
+    expect(store.written).toHaveLength(2)
+  })
+
+  it("a write of the cluster's id alone reaches as far as the one before it, in the machine's own count", () => {
+    const { self, run, store, completed } = runner()
+    run(persists({ runs: [eleven!], truncateFrom: 11, lastIndex: 11, truncations: 3 }))
+    self.flush()
+    store.end()
+    self.recordClusterId('cluster-1')
+    self.flush()
+    store.end()
+    expect(completed.map((event) => event.type === 'persisted' && [event.index, event.truncations])).toEqual([
+      [11, 3],
+      [11, 3],
+    ])
   })
 
   it('writes nothing more after a failed write, sends nothing that waited for it, and says so', () => {

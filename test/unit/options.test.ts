@@ -212,6 +212,36 @@ describe('members', () => {
     expect(() => resolve({ members: { length: 1 } })).toThrow(refusal(/a list/))
   })
 
+  it('beside join name this server alone, and where others reach it', () => {
+    const join = ['b:1']
+    const own = { id: 1, address: 'proxy:1' }
+    expect(resolve({ listen: 'a:1', join, members: [own] }).members).toEqual([own])
+    expect(() => resolve({ listen: 'a:1', join, members: THREE })).toThrow(
+      refusal(/join and members are both given; a server that joins may name only itself there/),
+    )
+    expect(() => resolve({ listen: 'a:1', join, members: [{ ...own, id: 2 }] })).toThrow(
+      refusal(/must name this server, whose id is 1/),
+    )
+  })
+
+  it.each(['0.0.0.0:9081', '[::]:9081', '[0:0:0:0:0:0:0:0]:9081', '[::ffff:0.0.0.0]:9081', '0:9081'])(
+    'say where others reach a server that listens on %s: there they cannot',
+    (listen) => {
+      const members = [{ id: 7, address: 'a:1' }]
+      expect(resolve({ id: 7, listen, members }).members).toEqual(members)
+      expect(() => resolve({ id: 7, listen })).toThrow(
+        refusal(/nobody can dial that; name the one .*, in members: \[{ id: 7, address: 'host:port' }\]/),
+      )
+      expect(() => resolve({ id: 7, listen, members: [{ id: 7, address: listen }] })).toThrow(
+        refusal(/members\[0\]\.address is every address of a machine/),
+      )
+    },
+  )
+
+  it.each(['10.0.0.0:9081', '[::1]:9081', 'a0.0:1'])('may be left out by a server that listens on %s', (listen) => {
+    expect(resolve({ listen }).members).toEqual([{ id: 1, address: listen }])
+  })
+
   it('do not change with the list they came from', () => {
     const members = THREE.map((member) => ({ ...member }))
     const resolved = resolve({ listen: 'a:1', members })
@@ -248,6 +278,19 @@ describe('an address', () => {
     'a:1\n',
   ])('%j is none', (address) => {
     expect(parseAddress(address)).toBeUndefined()
+  })
+
+  it.each([
+    ['h', ':65535'],
+    ['[::1%z', ']:9081'],
+    ['[::', '1]:1'],
+  ])('%s…%s is none where it is longer than other servers take', (begin, end) => {
+    const ofLength = (length: number) => `${begin}${'0'.repeat(length - begin.length - end.length)}${end}`
+    const members = (length: number) => [{ id: 1, address: ofLength(length) }]
+    expect(resolve({ listen: ofLength(256), members: members(256) }).members).toEqual(members(256))
+    expect(() => resolve({ listen: ofLength(257) })).toThrow(refusal(/listen/))
+    expect(() => resolve({ listen: 'a:1', members: members(257) })).toThrow(refusal(/members\[0\]\.address/))
+    expect(() => resolve({ listen: 'a:1', join: [ofLength(257)] })).toThrow(refusal(/join/))
   })
 })
 

@@ -25,8 +25,8 @@ type Received = (bytes: RawData, isBinary: boolean) => void
 interface Stranger {
   readonly ws: WebSocket
   readonly socket: Socket
-  /** Lifts the limit on its bytes. */
-  trust(): void
+  /** Lifts the limit on its bytes, and says in notices whose connection this is. */
+  trust(name: string): void
 }
 
 /** RFC 6455 §7.4.1: it has served its purpose. */
@@ -116,22 +116,25 @@ export class Listener {
   #upgraded(ws: WebSocket, request: IncomingMessage): void {
     const { socket } = request
     ws.binaryType = 'fragments'
+    let name = 'a stranger'
     let bytes = 0
     const count = (chunk: Uint8Array): void => {
       bytes += chunk.length
       if (bytes > 2 * HANDSHAKE_BYTES_MAX) socket.destroy()
     }
     socket.on('data', count)
-    const stranger = { ws, socket, trust: () => void socket.off('data', count) }
+    const trust = (peer: string): void => {
+      name = peer
+      socket.off('data', count)
+    }
+    const stranger = { ws, socket, trust }
     let receive: Received = (text, isBinary) => {
       receive = this.#greeted(stranger, receivedText(text, isBinary))
     }
     ws.on('error', (error) => {
       if ('code' in error && String(error.code).startsWith('WS_ERR_')) {
-        this.#context.notices.limited(
-          'protocol',
-          `a connection was closed, because what it carried is no WebSocket: ${error.message}`,
-        )
+        const reason = this.#faultOf(error.code, error.message)
+        this.#context.notices.limited(`protocol of ${name}`, `a connection of ${name} was closed: ${reason}`)
       }
       socket.destroy()
     })
@@ -146,6 +149,15 @@ export class Listener {
         ws.terminate()
       }
     })
+  }
+
+  /** What is wrong with what a connection carried, by the error that ws makes of it. */
+  #faultOf(code: unknown, message: string): string {
+    if (code !== 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') return `what it carried is no WebSocket: ${message}`
+    const { frameBytesMax } = this.#context.limits
+    const advice =
+      'The options that limit keys, values, requests, runs, appends and pieces of snapshots have to be the same'
+    return `a frame of it is longer than frameBytesMax, ${frameBytesMax}. ${advice} on all servers`
   }
 
   /** Judges what a stranger says first; the result receives whatever comes next. */
@@ -168,7 +180,7 @@ export class Listener {
     }
     const { ws, socket } = stranger
     this.#forgetStranger(socket)
-    stranger.trust()
+    stranger.trust(`server ${hello.id}`)
     const connection = new AcceptedConnection(ws, hello, version, this.#context)
     ws.on('close', () => link?.acceptedClosed(connection))
     ws.send(encodeHandshake(welcomeOf(identity, version)))
