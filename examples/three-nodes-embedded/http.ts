@@ -31,7 +31,9 @@ export function serveHttp(engine: EmbeddedEngine, port: number): Server {
 }
 
 async function respond(engine: EmbeddedEngine, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
+  // By hand: a URL refuses a path of slashes, and takes `//host` for a host.
+  const [pathname = '', query] = (request.url ?? '/').split('?', 2)
+  const searchParams = new URLSearchParams(query)
   switch (pathname) {
     case '/primary':
       return health(response, engine.isLeader)
