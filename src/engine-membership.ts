@@ -4,9 +4,8 @@ import { ActorumError } from './errors.js'
 import { latestConfiguration, type RaftContext } from './machines/context.js'
 import type { MembershipChange } from './machines/messages.js'
 import { isJoint } from './machines/quorum.js'
-import { type Configuration, type Member, SERVER_ID_MAX, type ServerId } from './machines/types.js'
+import { type Configuration, type Member, MEMBERS_MAX, SERVER_ID_MAX, type ServerId } from './machines/types.js'
 import { ADDRESS_CHARACTERS_MAX, checkNames, hasUnspecifiedHost, parseAddress, shown } from './options.js'
-import { MEMBERS_MAX } from './transport/json-fields.js'
 
 /** Who leads, as far as this server knows. */
 export interface Leadership {
@@ -50,18 +49,8 @@ export function validateChange(request: MembershipChangeRequest, context: RaftCo
   const added = addLearners.map(({ id, address, promotable = true }) => ({ id, address, promotable }))
   const learners = [...added, ...demoted(demote, context)]
   checkLength('addLearners and demote together', learners)
-  checkRoom(added, remove, context)
   const moved = addresses.map(({ id, address }) => ({ id, address }))
   return { learners, promote: [...promote], remove: [...remove], addresses: moved, force }
-}
-
-/** Of a cluster with more members nobody would read the list. One that has them already may become smaller. */
-function checkRoom(added: readonly Pick<Member, 'id'>[], removed: readonly ServerId[], context: RaftContext): void {
-  const present = new Set(idsIn(latestConfiguration(context).configuration))
-  const next = new Set([...present, ...added.map(({ id }) => id)])
-  for (const id of removed) next.delete(id)
-  if (next.size <= Math.max(MEMBERS_MAX, present.size)) return
-  throw invalid(`there would be ${next.size} members, as far as this server knows; at most ${MEMBERS_MAX} are allowed`)
 }
 
 function checkLength(name: string, { length }: readonly unknown[]): void {
@@ -119,19 +108,14 @@ function invalid(text: string): ActorumError {
 
 /** The members as the latest configuration has them, in order of their ids. A server that runs no more knows no leader. */
 export function membersOf(context: RaftContext, leaderId: ServerId | undefined): readonly ClusterMember[] {
-  const { configuration } = latestConfiguration(context)
-  const { voters, votersOutgoing = [], members = [] } = configuration
-  return [...new Set(idsIn(configuration))]
+  const { voters, votersOutgoing = [], learners, members = [] } = latestConfiguration(context).configuration
+  return [...new Set([...voters, ...votersOutgoing, ...learners])]
     .sort((one, other) => one - other)
     .map((id) => {
       const member = members.find((known) => known.id === id)
       const role = voters.includes(id) || votersOutgoing.includes(id) ? 'voter' : learnerRole(member)
       return { id, address: member?.address ?? '', role, isLeader: id === leaderId }
     })
-}
-
-function idsIn({ voters, votersOutgoing = [], learners }: Configuration): readonly ServerId[] {
-  return [...voters, ...votersOutgoing, ...learners]
 }
 
 function learnerRole(member: Member | undefined): 'promotable' | 'readOnly' {

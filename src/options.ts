@@ -179,7 +179,8 @@ const MIB = 1024 * KIB
 const UINT32_MAX = 0xffff_ffff
 const TIMER_MS_MAX = 0x7fff_ffff
 const COUNT_MAX = 10_000_000
-const MEMBERS_MAX = 64
+/** In `members`, and in `join`. */
+const NAMED_SERVERS_MAX = 64
 /** More than a command on one key needs beside key and values. */
 const COMMAND_OVERHEAD_BYTES = 64
 /** More than an entry and its run need beside the command. */
@@ -203,7 +204,7 @@ const RULES: { readonly [Name in keyof EngineOptions]-?: Rule<EngineOptions[Name
     (value) => value === undefined || isAddress(value),
   ),
   members: { fallback: undefined, fault: (value) => (value === undefined ? undefined : faultOfMembers(value)) },
-  join: must(undefined, `a list of 1 to ${MEMBERS_MAX} addresses host:port`, (value) => {
+  join: must(undefined, `a list of 1 to ${NAMED_SERVERS_MAX} addresses host:port`, (value) => {
     return value === undefined || isAddressList(value)
   }),
   joinAs: oneOf('promotable', 'readOnly'),
@@ -364,7 +365,7 @@ function isClusterId(value: unknown): boolean {
 }
 
 function isAddressList(value: unknown): boolean {
-  return Array.isArray(value) && value.length >= 1 && value.length <= MEMBERS_MAX && value.every(isAddress)
+  return Array.isArray(value) && value.length >= 1 && value.length <= NAMED_SERVERS_MAX && value.every(isAddress)
 }
 
 function isAddress(value: unknown): value is string {
@@ -391,8 +392,8 @@ export function hasUnspecifiedHost(address: string): boolean {
 
 function faultOfMembers(value: unknown): string | undefined {
   const form = 'a list of { id, address }'
-  if (!Array.isArray(value) || value.length < 1 || value.length > MEMBERS_MAX)
-    return `${form}, 1 to ${MEMBERS_MAX} of them`
+  if (!Array.isArray(value) || value.length < 1 || value.length > NAMED_SERVERS_MAX)
+    return `${form}, 1 to ${NAMED_SERVERS_MAX} of them`
   const ids = new Set<unknown>()
   const addresses = new Set<unknown>()
   for (const [i, member] of value.entries() as Iterable<[number, unknown]>) {

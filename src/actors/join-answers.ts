@@ -73,8 +73,16 @@ export class JoinAnswers {
       const removedBy = leftOutAt(this.#ports.context(), member.id)
       const reason = `server ${member.id} is no member any more`
       answer({ kind: 'refused', reason, ...(removedBy !== undefined && { removedBy }) })
-    } else if (known !== undefined && (isMember || known.address === member.address)) this.#accept(answer)
+    } else if (known !== undefined && isMember) this.#accept(answer)
+    else if (known !== undefined && known.address === member.address) this.#acceptAgain(answer)
     else this.#change(member, known !== undefined, answer)
+  }
+
+  /** Who asks once more may be one whose change is under way: lost with this leader, it would not be in at all. */
+  #acceptAgain(answer: (answer: JoinAnswer) => void): void {
+    const context = this.#ports.context()
+    if (latestConfiguration(context).index <= context.commitIndex) this.#accept(answer)
+    else answer({ kind: 'refused', reason: 'a change of the membership is under way; ask again once it is done' })
   }
 
   #change(member: Member, isKnown: boolean, answer: (answer: JoinAnswer) => void): void {

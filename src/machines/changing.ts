@@ -15,7 +15,7 @@ import { configurationAfter, firstStep, lastStep, sameConfiguration } from './me
 import type { MembershipChange } from './messages.js'
 import { isWithinReach, newProgress, progressWith, type Progress } from './progress.js'
 import { isJoint, isVoter, peersOf, voteResult } from './quorum.js'
-import type { Configuration, LogIndex, Member, ServerId } from './types.js'
+import { type Configuration, type LogIndex, type Member, MEMBERS_MAX, type ServerId } from './types.js'
 
 /** What a leader does to change its cluster's membership: one change at a time, by joint consensus (thesis §4.3). */
 
@@ -42,9 +42,16 @@ export function takeChange(
   return appendConfiguration(withBooks(noted, { change: origin }), firstStep(before, next), instant)
 }
 
-/** What cannot be read again is not written, whoever asks for it: no server could start on it. */
+/** What cannot be read again is not written, whoever asks for it: no server could start on it, and none would tell of it. */
 function whyNot(context: RaftContext, change: MembershipChange, next: Configuration, now: number): string | undefined {
-  return faultOfConfiguration(next) ?? whyNotNow(context, change, next, now)
+  return faultOfConfiguration(next) ?? tooMany(configurationOf(context), next) ?? whyNotNow(context, change, next, now)
+}
+
+/** A cluster that has more may become smaller. */
+function tooMany(before: Configuration, next: Configuration): string | undefined {
+  const { members = [] } = firstStep(before, next)
+  if (members.length <= Math.max(MEMBERS_MAX, before.members?.length ?? 0)) return undefined
+  return `there would be ${members.length} members, those included that leave; at most ${MEMBERS_MAX} are allowed`
 }
 
 function whyNotNow(
@@ -65,7 +72,7 @@ function whyNotNow(
   if (voteResult(next, (id) => !unreachable.includes(id)) !== 'won') {
     return `servers ${unreachable.join(', ')} cannot be reached, ${without}; bring them up, or force the change`
   }
-  const behind = next.voters.filter((id) => !isCloseToCommitted(context, id))
+  const behind = next.voters.filter((id) => !unreachable.includes(id) && !isCloseToCommitted(context, id))
   if (voteResult(next, (id) => !unreachable.includes(id) && !behind.includes(id)) === 'won') return undefined
   return `servers ${behind.join(', ')} are more than ${context.settings.promotionLagEntries} entries behind, ${without} until they have caught up; wait until they have, or force the change`
 }

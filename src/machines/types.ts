@@ -10,6 +10,8 @@ export type Term = number
 export type LogIndex = number
 
 export const SERVER_ID_MAX = 0xffff_ffff
+/** Of a cluster, those included that a joint configuration leaves out: longer lists are refused on the wire. */
+export const MEMBERS_MAX = 1024
 
 /** A member of the cluster as its configuration names it. */
 export interface Member {

@@ -1,4 +1,4 @@
-import { SERVER_ID_MAX, type Member, type ServerId } from '../machines/types.js'
+import { MEMBERS_MAX, SERVER_ID_MAX, type Member, type ServerId } from '../machines/types.js'
 import { ADDRESS_CHARACTERS_MAX } from '../options.js'
 
 /**
@@ -8,8 +8,6 @@ import { ADDRESS_CHARACTERS_MAX } from '../options.js'
 
 /** Names and addresses end up in logs and messages: no control characters, and not long. */
 const NAME = new RegExp(`^\\P{C}{1,${ADDRESS_CHARACTERS_MAX}}$`, 'u')
-/** Members in one list, and so of a cluster. */
-export const MEMBERS_MAX = 1024
 const PRINTABLE_CHARACTERS_MAX = 500
 
 /** What somebody else wrote, made fit for a line of a log. */

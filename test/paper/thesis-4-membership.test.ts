@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Configuration, Member } from '../../src/machines/types.js'
+import { type Configuration, type Member, MEMBERS_MAX } from '../../src/machines/types.js'
 import type { MembershipChange, Message } from '../../src/machines/messages.js'
 import {
   accepted,
@@ -180,6 +180,32 @@ describe('A change of the membership is refused, with the reason,', () => {
       machine.receive(2, heartbeatReply(1, round, 1))
     }
     expect(refusalOf(machine, { remove: [2] })).toContain('servers 3 cannot be reached')
+  })
+})
+
+describe('A cluster has no more members than others can be told of:', () => {
+  const members = Array.from({ length: MEMBERS_MAX }, (_, at) => named(at + 1))
+  const learners = members.slice(3).map(({ id }) => id)
+  const largest: Configuration = { voters: [1, 2, 3], learners, members }
+
+  it('one more is refused, forced or not, also where another leaves a joint configuration by it', () => {
+    const machine = serving({ configuration: largest })
+    const refusal = `there would be ${MEMBERS_MAX + 1} members, those included that leave; at most ${MEMBERS_MAX} are allowed`
+    expect(refusalOf(machine, { learners: [learner(2000)], force: true })).toBe(refusal)
+    expect(refusalOf(machine, { learners: [learner(2000)], remove: [3] })).toBe(refusal)
+    machine.ask({ learners: [learner(2000)], remove: [4] }, ++lastId)
+    expect(machine.configurations.at(-1)?.configuration.members).toHaveLength(MEMBERS_MAX)
+  })
+
+  it('one that has more may become smaller', () => {
+    const configuration = {
+      ...largest,
+      learners: [...learners, 2000, 2001],
+      members: [...members, ...[2000, 2001].map((id) => named(id))],
+    }
+    const machine = serving({ configuration })
+    machine.ask({ remove: [2000] }, ++lastId)
+    expect(machine.configurations.at(-1)?.configuration.members).toHaveLength(MEMBERS_MAX + 1)
   })
 })
 

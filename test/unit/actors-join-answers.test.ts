@@ -3,6 +3,7 @@ import { JoinAnswers, NO_CHANGE } from '../../src/actors/join-answers.js'
 import type { ChangeRequest } from '../../src/actors/pending-changes.js'
 import type { LeaderView } from '../../src/actors/pending-proposals.js'
 import { ActorumError } from '../../src/errors.js'
+import type { ConfigurationAt } from '../../src/machines/context.js'
 import type { MembershipChange } from '../../src/machines/messages.js'
 import type { Configuration, Member } from '../../src/machines/types.js'
 import type { JoinAnswer, JoinRequest } from '../../src/transport/ports.js'
@@ -25,8 +26,9 @@ class Asked {
   clusterId: string | undefined = 'c'
   readonly #joins: JoinAnswers
 
-  constructor(leader: LeaderView) {
-    const { context } = new Machine({ configuration: CONFIGURATION })
+  constructor(leader: LeaderView, configurations: readonly ConfigurationAt[] = []) {
+    const { context: plain } = new Machine({ configuration: CONFIGURATION })
+    const context = { ...plain, configurations: [...plain.configurations, ...configurations] }
     this.#joins = new JoinAnswers({
       context: () => context,
       clusterId: () => this.clusterId,
@@ -86,6 +88,14 @@ describe('a leader that is asked to let a server in', () => {
   it('accepts a member at the address that is known, and changes nothing', () => {
     const asked = new Asked(ITSELF)
     expect(asked.by(memberOf(2, { storeId: 'b' }))).toEqual([ACCEPTED])
+    expect(asked.changes).toEqual([])
+  })
+
+  it('accepts one that asks again only once the change that lets it in is committed: it may be lost until then', () => {
+    const newcomer = memberOf(4, { storeId: 'd', promotable: true })
+    const members = [...MEMBERS, newcomer]
+    const asked = new Asked(ITSELF, [{ index: 7, configuration: { ...CONFIGURATION, learners: [4], members } }])
+    expect(asked.by(newcomer)).toEqual([refused('a change of the membership is under way; ask again once it is done')])
     expect(asked.changes).toEqual([])
   })
 
