@@ -29,4 +29,26 @@ describe('virtual time', () => {
     })
     expect(runs).toEqual(Array(3).fill(['a20', 'b50', 'c50', 'd99']))
   })
+
+  const chain = (world: VirtualWorld, length: number): (() => void) => {
+    let callbacks = 0
+    const again = (): void => {
+      if (++callbacks < length) world.defer(again)
+    }
+    return again
+  }
+
+  it('stands still for as much as five servers do that write large snapshots in small pieces (seed 610003493)', () => {
+    const world = new VirtualWorld()
+    world.defer(chain(world, 200_000))
+    world.advance(1)
+    expect(world.now()).toBe(1)
+    expect(world.steps).toBe(200_000)
+  })
+
+  it('that stands still for ever breaks a law', () => {
+    const world = new VirtualWorld()
+    world.defer(chain(world, Infinity))
+    expect(() => world.advance(1)).toThrow('more than 1000000 callbacks at 0 ms')
+  })
 })
