@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { readOptions, wrongOption } from './command-line.js'
 import { freeMembers, SERVERS } from './cluster.js'
 import type { EnginePlan } from './engine-server.js'
 import { caughtUp } from './engine/catching-up.js'
@@ -26,20 +26,18 @@ const SHARE_OFFERED = 0.5
 const SETTLE_SECONDS = 2
 const SNAPSHOT_LOG_BYTES_MAX = 64 * 2 ** 20
 
-const { values } = parseArgs({
-  options: {
-    entries: { type: 'string', default: '1000000' },
-    writers: { type: 'string', default: '1000' },
-    keys: { type: 'string', default: '100000' },
-    'value-bytes': { type: 'string', default: '256' },
-    /** Of each phase before and after the catch-up, and of the measurement of the maximum. */
-    seconds: { type: 'string', default: '10' },
-    'log-store': { type: 'string', default: 'level' },
-    /** `log` or `snapshot`; default: one after the other. */
-    by: { type: 'string' },
-    dir: { type: 'string', default: tmpdir() },
-    json: { type: 'boolean', default: false },
-  },
+const values = readOptions({
+  entries: { type: 'string', default: '1000000' },
+  writers: { type: 'string', default: '1000' },
+  keys: { type: 'string', default: '100000' },
+  'value-bytes': { type: 'string', default: '256' },
+  /** Of each phase before and after the catch-up, and of the measurement of the maximum. */
+  seconds: { type: 'string', default: '10' },
+  'log-store': { type: 'string', default: 'file' },
+  /** `log` or `snapshot`; default: one after the other. */
+  by: { type: 'string' },
+  dir: { type: 'string', default: tmpdir() },
+  json: { type: 'boolean', default: false },
 })
 const phaseSeconds = positive('--seconds', values.seconds)
 const writes = {
@@ -193,10 +191,9 @@ const dir = await mkdtemp(join(values.dir, 'actorum-catch-up-'))
 const processes = new EngineProcesses()
 try {
   const [logStore, other] = logStoresOf(values['log-store'])
-  if (logStore === undefined || other !== undefined)
-    throw new Error('--log-store must be level or file here, one a run')
+  if (logStore === undefined || other !== undefined) wrongOption('--log-store must be level or file here, one a run')
   const ways = WAYS.filter((way) => values.by === undefined || values.by === way)
-  if (ways.length === 0) throw new Error(`--by is ${values.by}; it must be log or snapshot`)
+  if (ways.length === 0) wrongOption(`--by is ${values.by}; it must be log or snapshot`)
   const figures: Figures[] = []
   for (const way of ways) {
     figures.push(await new Trial(way, processes, await freeMembers(), dir, logStore).run())

@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { readOptions, wrongOption } from './command-line.js'
 import { measureMemory, MEMORY_ROWS } from './coordination/memory.js'
 import type { Memory } from './coordination/memory.js'
 import { isReached, tableLines } from './coordination/report.js'
@@ -17,20 +17,18 @@ import { count, printOutcome } from './engine/report.js'
 import { logStoresOf, positive } from './options.js'
 import type { LogStoreName } from './subject.js'
 
-const { values } = parseArgs({
-  options: {
-    /** Measured pairs of each row, of which the median counts. */
-    runs: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '3' },
-    /** Of load, before each measurement. */
-    warmup: { type: 'string', default: '3' },
-    rows: { type: 'string', default: '' },
-    /** Of the rows that have many: beside the writes, and in memory. */
-    keys: { type: 'string', default: '1000000' },
-    'log-store': { type: 'string', default: 'level' },
-    dir: { type: 'string', default: tmpdir() },
-    json: { type: 'boolean', default: false },
-  },
+const values = readOptions({
+  /** Measured pairs of each row, of which the median counts. */
+  runs: { type: 'string', default: '5' },
+  seconds: { type: 'string', default: '3' },
+  /** Of load, before each measurement. */
+  warmup: { type: 'string', default: '3' },
+  rows: { type: 'string', default: '' },
+  /** Of the rows that have many: beside the writes, and in memory. */
+  keys: { type: 'string', default: '1000000' },
+  'log-store': { type: 'string', default: 'level' },
+  dir: { type: 'string', default: tmpdir() },
+  json: { type: 'boolean', default: false },
 })
 const logStore = oneLogStore()
 const keys = positive('--keys', values.keys)
@@ -49,7 +47,7 @@ const processes = new EngineProcesses()
 function oneLogStore(): LogStoreName {
   const [logStore, other] = logStoresOf(values['log-store'])
   if (logStore !== undefined && other === undefined) return logStore
-  throw new Error('--log-store must be level or file here, one a run')
+  wrongOption('--log-store must be level or file here, one a run')
 }
 
 /** Each row in a directory of its own, which goes with it. */

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { validateOptions } from '../src/options.js'
+import { readOptions } from './command-line.js'
 import { Child } from './child-process.js'
 import { freeMembers, SERVERS } from './cluster.js'
 import type { FailoverProtocol, Leader } from './failover-server.js'
@@ -15,12 +15,10 @@ import { quantile } from './quantile.js'
 /** Of the trials, how many must stay under two election timeouts. */
 const SHARE_MIN = 0.95
 
-const { values } = parseArgs({
-  options: {
-    trials: { type: 'string', default: '100' },
-    dir: { type: 'string', default: tmpdir() },
-    json: { type: 'boolean', default: false },
-  },
+const values = readOptions({
+  trials: { type: 'string', default: '100' },
+  dir: { type: 'string', default: tmpdir() },
+  json: { type: 'boolean', default: false },
 })
 const trials = positive('--trials', values.trials)
 const dir = await mkdtemp(join(values.dir, 'actorum-failover-'))

@@ -1,6 +1,7 @@
 /** Measures the engine against the pipeline limit; see options.ts for the command line. */
 import { runRow } from './cluster.js'
 import type { Run, Setting } from './cluster.js'
+import { wrongOption } from './command-line.js'
 import { describeMachine } from './machine.js'
 import { parseOptions } from './options.js'
 import { machineLines, quietLine, scaleLines, tableLines, wantedLines } from './report.js'
@@ -8,10 +9,10 @@ import type { RowResult } from './report.js'
 import { ROWS } from './rows.js'
 import type { Row } from './rows.js'
 
-const options = parseOptions(process.argv.slice(2))
+const options = parseOptions()
 const rows = ROWS.filter((row) => nameOf(row).includes(options.rows))
 if (rows.length === 0) {
-  throw new Error(`no row's name contains '${options.rows}'; there are: ${ROWS.map(nameOf).join('; ')}`)
+  wrongOption(`no row's name contains '${options.rows}'; there are: ${ROWS.map(nameOf).join('; ')}`)
 }
 
 function nameOf({ name, durability }: Row): string {

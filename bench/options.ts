@@ -1,5 +1,5 @@
 import { tmpdir } from 'node:os'
-import { parseArgs } from 'node:util'
+import { readOptions, wrongOption } from './command-line.js'
 import { LOG_STORES } from './subject.js'
 import type { LogStoreName } from './subject.js'
 
@@ -22,20 +22,17 @@ export interface Options {
   readonly dir: string
 }
 
-export function parseOptions(args: string[]): Options {
-  const { values } = parseArgs({
-    args,
-    options: {
-      runs: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '3' },
-      warmup: { type: 'string', default: '5' },
-      rows: { type: 'string', default: '' },
-      'only-limit': { type: 'boolean', default: false },
-      'log-store': { type: 'string', default: 'both' },
-      servers: { type: 'string', default: '3' },
-      json: { type: 'boolean', default: false },
-      dir: { type: 'string', default: tmpdir() },
-    },
+export function parseOptions(): Options {
+  const values = readOptions({
+    runs: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '3' },
+    warmup: { type: 'string', default: '5' },
+    rows: { type: 'string', default: '' },
+    'only-limit': { type: 'boolean', default: false },
+    'log-store': { type: 'string', default: 'both' },
+    servers: { type: 'string', default: '3' },
+    json: { type: 'boolean', default: false },
+    dir: { type: 'string', default: tmpdir() },
   })
   return {
     runs: positive('--runs', values.runs),
@@ -53,20 +50,20 @@ export function parseOptions(args: string[]): Options {
 function serversOf(text: string): readonly number[] {
   const counts = text.split(',').map(Number)
   const isOdd = (count: number): boolean => Number.isInteger(count) && count >= 3 && count % 2 === 1
-  if (!counts.every(isOdd)) throw new Error(`--servers must be odd numbers from 3 as in 3,5,7, not ${text}`)
+  if (!counts.every(isOdd)) wrongOption(`--servers must be odd numbers from 3 as in 3,5,7, not ${text}`)
   return counts
 }
 
 /** `level`, `file` or `both`. */
 export function logStoresOf(text: string): readonly LogStoreName[] {
   const chosen = LOG_STORES.filter((name) => text === name || text === 'both')
-  if (chosen.length === 0) throw new Error(`--log-store must be level, file or both, not ${JSON.stringify(text)}`)
+  if (chosen.length === 0) wrongOption(`--log-store must be level, file or both, not ${JSON.stringify(text)}`)
   return chosen
 }
 
 /** Throws unless `text` is a number above 0. */
 export function positive(option: string, text: string): number {
   const value = Number(text)
-  if (!(value > 0)) throw new Error(`${option} must be a number above 0, not ${JSON.stringify(text)}`)
+  if (!(value > 0)) wrongOption(`${option} must be a number above 0, not ${JSON.stringify(text)}`)
   return value
 }

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { readOptions } from './command-line.js'
 import { EngineProcesses } from './engine/processes.js'
 import { count, printOutcome, seconds, verdict } from './engine/report.js'
 import { keyOf } from './engine/values.js'
@@ -16,16 +16,14 @@ import type { LogStoreName } from './subject.js'
 const WANTED_SECONDS = 10
 const UNDER_LOAD_MS = 500
 
-const { values } = parseArgs({
-  options: {
-    entries: { type: 'string', default: '1000000' },
-    writers: { type: 'string', default: '1000' },
-    keys: { type: 'string', default: '100000' },
-    'value-bytes': { type: 'string', default: '256' },
-    'log-store': { type: 'string', default: 'both' },
-    dir: { type: 'string', default: tmpdir() },
-    json: { type: 'boolean', default: false },
-  },
+const values = readOptions({
+  entries: { type: 'string', default: '1000000' },
+  writers: { type: 'string', default: '1000' },
+  keys: { type: 'string', default: '100000' },
+  'value-bytes': { type: 'string', default: '256' },
+  'log-store': { type: 'string', default: 'both' },
+  dir: { type: 'string', default: tmpdir() },
+  json: { type: 'boolean', default: false },
 })
 const writes = {
   entries: positive('--entries', values.entries),

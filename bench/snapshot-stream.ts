@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { readOptions } from './command-line.js'
 import { freeMembers } from './cluster.js'
 import { caughtUp } from './engine/catching-up.js'
 import { compactBeyond } from './engine/compaction.js'
@@ -21,13 +21,11 @@ const WRITERS = 100
 /** The process that holds the state and nothing else. */
 const REFERENCE_ID = 3
 
-const { values } = parseArgs({
-  options: {
-    bytes: { type: 'string', default: '1000000000' },
-    'value-bytes': { type: 'string', default: '4096' },
-    dir: { type: 'string', default: tmpdir() },
-    json: { type: 'boolean', default: false },
-  },
+const values = readOptions({
+  bytes: { type: 'string', default: '1000000000' },
+  'value-bytes': { type: 'string', default: '4096' },
+  dir: { type: 'string', default: tmpdir() },
+  json: { type: 'boolean', default: false },
 })
 const valueBytes = positive('--value-bytes', values['value-bytes'])
 const entries = Math.ceil(positive('--bytes', values.bytes) / valueBytes)

@@ -6,8 +6,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { seededRandom } from '../src/machines/time-and-chance.js'
+import { readOptions, wrongOption } from './command-line.js'
 import { freeMembers, SERVERS } from './cluster.js'
 import { describeMachine, machineLine } from './machine.js'
 import { logStoresOf, positive } from './options.js'
@@ -20,24 +20,22 @@ import type { LogStoreName } from './subject.js'
 const DOWN_MS = 1000
 const SAMPLE_MS = 5000
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '10' },
-    'kill-every': { type: 'string', default: '10' },
-    /** A server that is never killed; 0: none. */
-    spare: { type: 'string', default: '0' },
-    /** `level` or `file`. */
-    'log-store': { type: 'string', default: 'file' },
-    writers: { type: 'string', default: '100' },
-    readers: { type: 'string', default: '30' },
-    /** Between a client's calls (ms); 0 is as fast as it goes, and makes gigabytes of log. */
-    pause: { type: 'string', default: '20' },
-    /** The engine's options, in MB; fractions of their defaults, so that a minute or two of this load fill them. */
-    'snapshot-log-mb': { type: 'string', default: '4' },
-    'history-mb': { type: 'string', default: '1' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    dir: { type: 'string', default: tmpdir() },
-  },
+const values = readOptions({
+  minutes: { type: 'string', default: '10' },
+  'kill-every': { type: 'string', default: '10' },
+  /** A server that is never killed; 0: none. */
+  spare: { type: 'string', default: '0' },
+  /** `level` or `file`. */
+  'log-store': { type: 'string', default: 'file' },
+  writers: { type: 'string', default: '100' },
+  readers: { type: 'string', default: '30' },
+  /** Between a client's calls (ms); 0 is as fast as it goes, and makes gigabytes of log. */
+  pause: { type: 'string', default: '20' },
+  /** The engine's options, in MB; fractions of their defaults, so that a minute or two of this load fill them. */
+  'snapshot-log-mb': { type: 'string', default: '4' },
+  'history-mb': { type: 'string', default: '1' },
+  seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+  dir: { type: 'string', default: tmpdir() },
 })
 const load = {
   writers: positive('--writers', values.writers),
@@ -59,7 +57,7 @@ let minutesTold = 0
 
 function logStoreOf(text: string): LogStoreName {
   const [logStore, other] = logStoresOf(text)
-  if (logStore === undefined || other !== undefined) throw new Error(`--log-store must be level or file, not ${text}`)
+  if (logStore === undefined || other !== undefined) wrongOption(`--log-store must be level or file, not ${text}`)
   return logStore
 }
 
