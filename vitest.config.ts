@@ -13,6 +13,7 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/generated-cases.ts'],
     // A process for each file: a native store that is torn down badly takes only its own file with it.
     pool: 'forks',
     maxWorkers: 2,
