@@ -8,6 +8,7 @@ import { checkNames, checkReachable, type EngineOptions, validateOptions } from 
 import { makeDirectory, syncDirectory } from '../storage/file-directories.js'
 import type { LogStoreKind } from '../storage/file-or-level.js'
 import { patiently } from '../storage/file-patience.js'
+import { raisedTo } from '../state-machines/kv/snapshot.js'
 import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
 import type { Recovered, SnapshotsFound } from '../storage/ports.js'
 import { fitToSnapshot } from '../storage/restore-point.js'
@@ -23,10 +24,12 @@ import {
   prepare,
 } from './data-directory.js'
 import { readState, type OfflineState } from './offline-state.js'
+import { checkRevisionsAhead, raisedIndex, type RevisionsAhead } from './revisions-ahead.js'
 import { adviceFor } from './unfinished-attempt.js'
 
 /** What `forceNewCluster` takes. */
-export interface ForceOptions extends Pick<EngineOptions, 'dataDir' | 'id' | 'listen' | 'clusterId' | 'log'> {
+export interface ForceOptions
+  extends Pick<EngineOptions, 'dataDir' | 'id' | 'listen' | 'clusterId' | 'log'>, RevisionsAhead {
   /**
    * Writes that the cluster had acknowledged may be lost, and writes that it had not may be kept: only the lost majority
    * could tell. Must be true.
@@ -40,6 +43,7 @@ const NAMES = [
   'listen',
   'clusterId',
   'log',
+  'revisionsAhead',
   'iUnderstandThatWritesMayBeLost',
 ] satisfies (keyof ForceOptions)[]
 
@@ -50,6 +54,8 @@ export interface ForcedCluster {
   readonly storeId: string
   /** Log index of the last entry that survives. Whatever the former cluster committed after it is lost. */
   readonly lastIndex: LogIndex
+  /** Where the new cluster's log begins: every later write has a higher revision. */
+  readonly revision: LogIndex
   readonly term: Term
   /**
    * Entries up to here, the end of the newest snapshot, are known here to have been committed. Of those from here to
@@ -62,7 +68,7 @@ export interface ForcedCluster {
   readonly keptIn: string
 }
 
-type Wanted = Pick<NewDirectory, 'dataDir' | 'logStore' | 'clusterId' | 'self'>
+type Wanted = Pick<NewDirectory, 'dataDir' | 'logStore' | 'clusterId' | 'self'> & RevisionsAhead
 
 interface Survivor extends OfflineState {
   readonly recovered: Recovered
@@ -79,22 +85,24 @@ interface Survivor extends OfflineState {
 export async function forceNewCluster(options: ForceOptions): Promise<ForcedCluster> {
   const given: unknown = options
   checkNames(given, "the new cluster's options", NAMES)
-  const { iUnderstandThatWritesMayBeLost: isUnderstood, ...rest } = options
+  const { iUnderstandThatWritesMayBeLost: isUnderstood, revisionsAhead, ...rest } = options
   if (isUnderstood !== true)
     throw invalid('iUnderstandThatWritesMayBeLost is not true; acknowledged writes may be lost')
+  checkRevisionsAhead(revisionsAhead)
   checkReachable(rest.listen, ' there, or none')
   const { dataDir, id, listen = '', clusterId = randomId(), log } = validateOptions(rest)
   await refuseUnfinished(dataDir)
   const logStore = await kindOf(dataDir)
   if (logStore === undefined) throw invalid(`the directory ${dataDir} holds no log`)
   const self = { id, address: listen, storeId: randomId() }
-  const survivor = await makeOfSurvivor({ dataDir, logStore, clusterId, self })
+  const survivor = await makeOfSurvivor({ dataDir, logStore, clusterId, self, revisionsAhead })
   const { recovered, end, committedIndex } = survivor
   const formerMembers = membersOf(recovered).filter((member) => member.id !== id)
   const forced = {
     clusterId,
     storeId: self.storeId,
     lastIndex: end.index,
+    revision: raisedIndex(end.index, { revisionsAhead }),
     term: recovered.hardState.term,
     committedIndex,
     formerMembers,
@@ -112,9 +120,13 @@ async function makeOfSurvivor(wanted: Wanted): Promise<Survivor> {
     // Under the log's lock until the folder for what is unfinished keeps engines away.
     const survivor = await withSurvivor(dataDir, logStore, self.id, async (survivor) => {
       await refuseUnfit(survivor, wanted)
+      const { recovered, end, stateMachine } = survivor
+      const index = raisedIndex(end.index, wanted)
       attempt.hasBegun = true
-      const hardState = { ...survivor.recovered.hardState, votedFor: undefined }
-      await prepare({ ...wanted, hardState, end: survivor.end, chunks: survivor.stateMachine.snapshot() })
+      const hardState = { ...recovered.hardState, votedFor: undefined }
+      const state = stateMachine.snapshot()
+      const chunks = index === end.index ? state : raisedTo(index, state)
+      await prepare({ ...wanted, hardState, end: { ...end, index }, chunks })
       return survivor
     })
     await replace(dataDir, keptInFor(dataDir, survivor))

@@ -3,25 +3,38 @@ import { randomId, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { LogIndex } from '../machines/types.js'
 import { checkNames, checkReachable, type EngineOptions, validateOptions } from '../options.js'
+import { raisedTo } from '../state-machines/kv/snapshot.js'
 import { kindFor } from '../storage/file-or-level.js'
 import { adopt, codeOf, failed, markRestored, namesIn, PARTS, prepare, takeBack } from './data-directory.js'
+import { checkRevisionsAhead, raisedIndex, type RevisionsAhead } from './revisions-ahead.js'
 import { chunksOf, refusalOf, type SnapshotEnds, verifySnapshot } from './snapshot-file.js'
 
 /** What `restoreBackup` takes. */
-export interface RestoreOptions extends Pick<EngineOptions, 'dataDir' | 'id' | 'listen' | 'clusterId' | 'logStore'> {
+export interface RestoreOptions
+  extends Pick<EngineOptions, 'dataDir' | 'id' | 'listen' | 'clusterId' | 'logStore'>, RevisionsAhead {
   /** The backup's file. */
   readonly from: string
 }
 
-const NAMES = ['from', 'dataDir', 'id', 'listen', 'clusterId', 'logStore'] satisfies (keyof RestoreOptions)[]
+const NAMES = [
+  'from',
+  'dataDir',
+  'id',
+  'listen',
+  'clusterId',
+  'logStore',
+  'revisionsAhead',
+] satisfies (keyof RestoreOptions)[]
 
 /** A data directory that was made from a backup. */
 export interface Restored {
   /** Of the new cluster. */
   readonly clusterId: string
   readonly storeId: string
-  /** Log index of the last entry that the backup covers: every later write has a higher revision. */
+  /** Log index of the last entry that the backup covers. */
   readonly index: LogIndex
+  /** Where the new cluster's log begins: every later write has a higher revision. */
+  readonly revision: LogIndex
   /** Of the cluster that the backup was taken from. */
   readonly formerClusterId: string | undefined
 }
@@ -36,7 +49,8 @@ export interface Restored {
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
   const given: unknown = options
   checkNames(given, "the restore's options", NAMES)
-  const { from, ...rest } = options
+  const { from, revisionsAhead, ...rest } = options
+  checkRevisionsAhead(revisionsAhead)
   if (typeof from !== 'string' || from === '') throw invalid('the option from must be the path of a backup')
   checkReachable(rest.listen, ' there, or none')
   const { dataDir, id, listen = '', clusterId = randomId(), logStore } = validateOptions(rest)
@@ -50,6 +64,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   await refuseOccupied(dataDir)
   const storeId = randomId()
   const { index, term, checksum, clusterTime } = backup.boundary
+  const revision = raisedIndex(index, { revisionsAhead })
   try {
     await prepare({
       dataDir,
@@ -58,15 +73,15 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
       self: { id, address: listen, storeId },
       // The new cluster's first election raises it.
       hardState: { term, votedFor: undefined, promiseMs: 0 },
-      end: { index, term, checksum, clusterTime },
-      chunks: soundChunks(from),
+      end: { index: revision, term, checksum, clusterTime },
+      chunks: revision === index ? soundChunks(from) : raisedTo(revision, soundChunks(from)),
     })
     await markRestored(dataDir)
     await adopt(dataDir)
   } catch (error) {
     throw failed(dataDir, error)
   }
-  return { clusterId, storeId, index, formerClusterId: backup.clusterId }
+  return { clusterId, storeId, index, revision, formerClusterId: backup.clusterId }
 }
 
 async function read(from: string): Promise<SnapshotEnds> {

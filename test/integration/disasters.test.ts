@@ -33,10 +33,11 @@ function code(expected: string): unknown {
   return expect.objectContaining({ code: expected })
 }
 
-/** A lone server that has been written to; its newest write is `newest`. */
+/** A lone server that has been written to; its newest write is `newest`, and nothing is written by itself after it. */
 async function written(logStore?: (typeof KINDS)[number]): Promise<EmbeddedEngine> {
   const engine = await place.start({ logStore })
   await engine.ready()
+  await until(() => engine.status().members.every(({ storeId }) => storeId !== undefined), 'its directory is recorded')
   for (let at = 0; at < 20; at++) await engine.client.put(`key-${at}`, `value ${at}`)
   await engine.client.put('newest', 'before the backup')
   return engine
@@ -49,6 +50,17 @@ async function backedUp(): Promise<string> {
   await engine.client.put('newest', 'after the backup')
   await engine.stop()
   return from
+}
+
+/** And much more is written after it; `seen` is the revision of the last of that. */
+async function backedUpAndWrittenTo(): Promise<{ readonly from: string; readonly seen: number }> {
+  const from = await backedUp()
+  const engine = await place.start()
+  await engine.ready()
+  for (let at = 0; at < 20; at++) await engine.client.put('newest', `lost ${at}`)
+  const { revision: seen } = await engine.client.put('newest', 'lost')
+  await engine.stop()
+  return { from, seen }
 }
 
 /** Changes one byte of a file, counted from its middle. */
@@ -279,15 +291,55 @@ describe('restoreBackup', () => {
     expect((await verifyDataDir(place.directory(1))).ok).toBe(true)
   })
 
-  it('lets revisions and terms only rise', async () => {
-    const from = await backedUp()
-    const { term } = await verifyDataDir(place.directory(1))
+  it('lets terms only rise, and revisions beyond those of writes that the backup lacks', async () => {
+    const { from, seen } = await backedUpAndWrittenTo()
     const dataDir = place.directory(2)
-    const { index } = await restoreBackup({ from, dataDir, id: 1 })
+    const { index, revision } = await restoreBackup({ from, dataDir })
+    expect(index).toBeLessThan(seen)
+    expect(revision).toBe(index + 1e12)
     const engine = await place.start({ dataDir })
     await engine.ready()
-    expect((await engine.client.put('key', 'value')).revision).toBeGreaterThan(index)
-    expect(engine.term).toBeGreaterThan(term ?? 0)
+    expect((await engine.client.put('key', 'value')).revision).toBeGreaterThan(revision)
+    expect(engine.term).toBeGreaterThan(1)
+    // And through the next one.
+    await engine.backup(join(place.root, 'again'))
+    const again = await restoreBackup({ from: join(place.root, 'again'), dataDir: place.directory(3) })
+    expect(again.revision).toBeGreaterThan(2e12)
+  })
+
+  it('tells who goes on from a revision of before that it is no longer kept', async () => {
+    const { from, seen } = await backedUpAndWrittenTo()
+    const dataDir = place.directory(2)
+    const { index } = await restoreBackup({ from, dataDir })
+    const engine = await place.start({ dataDir })
+    await engine.ready()
+    for (const revision of [index, seen]) {
+      await expect(engine.client.get('newest', { revision })).rejects.toEqual(code('COMPACTED'))
+      const watch = engine.client.watch('newest', { fromRevision: revision })
+      await expect(watch[Symbol.asyncIterator]().next()).rejects.toEqual(code('COMPACTED'))
+    }
+    expect(text(await engine.client.get('newest'))).toBe('before the backup')
+  })
+
+  it('keeps the past where nothing was written after the backup, if it is told so', async () => {
+    const from = await backedUp()
+    const dataDir = place.directory(2)
+    const { index, revision } = await restoreBackup({ from, dataDir, revisionsAhead: 0 })
+    expect(revision).toBe(index)
+    const engine = await place.start({ dataDir })
+    await engine.ready()
+    expect(text(await engine.client.get('newest', { revision: index }))).toBe('before the backup')
+  })
+
+  it.each([-1, 1.5, '5', 1e15 + 2, null])('refuses %o as revisionsAhead', async (given) => {
+    const from = await backedUp()
+    const dataDir = place.directory(2)
+    const refusal = { code: 'INVALID_ARGUMENT', message: expect.stringContaining('revisionsAhead is') as string }
+    const revisionsAhead = untyped<number>(given)
+    await expect(restoreBackup({ from, dataDir, revisionsAhead })).rejects.toMatchObject(refusal)
+    const iUnderstandThatWritesMayBeLost = true
+    const forced = forceNewCluster({ dataDir: place.directory(1), iUnderstandThatWritesMayBeLost, revisionsAhead })
+    await expect(forced).rejects.toMatchObject(refusal)
   })
 
   it('is the beginning of a cluster of three, which servers of the former one cannot enter', async () => {
@@ -389,10 +441,12 @@ describe('SCENARIO: a majority is lost for good', () => {
       const forced = await forceNewCluster({ dataDir, id, listen, log, iUnderstandThatWritesMayBeLost })
       expect(forced.formerMembers.map((member) => member.id).sort()).toEqual([1, 2, 3].filter((other) => other !== id))
       expect(forced.lastIndex).toBeGreaterThanOrEqual(revision)
+      expect(forced.revision).toBe(forced.lastIndex + 1e12)
       expect(servers.isTold('it cannot be told which had been committed')).toBe(true)
       const alone = await servers.place.start({ id, dataDir, listen, logStore, promotionAfterMs: 0 })
       await alone.ready()
       expect(text(await alone.client.get('key'))).toBe('value')
+      expect((await alone.client.put('next', 'value')).revision).toBeGreaterThan(forced.revision)
       expect(alone.status().clusterId).toBe(forced.clusterId)
       const joined = await servers.join(4, { join: [listen], logStore })
       await until(() => votersOf(joined).length === 2, 'another server votes')

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { crc32 } from '../../src/machines/checksum.js'
 import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
+import { raisedTo } from '../../src/state-machines/kv/snapshot.js'
 import { batchOf, del, keyOf, put, restore, utf8 } from './kv-batch.js'
 
 const CHUNK = 256 * 1024
@@ -94,6 +95,36 @@ describe('a snapshot of the key-value store', () => {
     }
     const bytes = [...storeOf(put('b', '2')).snapshot()].flatMap((chunk) => [...chunk])
     expect(restored(bytes.map((byte) => Uint8Array.of(byte))).size).toBe(1)
+  })
+
+  it('is raised to a later revision, before which nothing can be read, however its bytes are cut', async () => {
+    const store = storeOf(put('a', '1'), put('large', new Uint8Array(2 * CHUNK)), put('a', '3'))
+    const whole = Buffer.concat([...store.snapshot()])
+    for (const size of [1, 1000, whole.length]) {
+      const cuts = function* (): Generator<Uint8Array> {
+        // Each in the same buffer, as whoever reads a file has it.
+        const buffer = new Uint8Array(size)
+        for (let at = 0; at < whole.length; at += size) {
+          const length = whole.copy(buffer, 0, at, at + size)
+          yield buffer.subarray(0, length)
+        }
+      }
+      const raised: Uint8Array[] = []
+      for await (const chunk of raisedTo(1e12, cuts())) raised.push(Uint8Array.from(chunk))
+      const later = restored(raised)
+      expect(later.get(keyOf('a'))).toMatchObject({ value: utf8('3'), createRevision: 1, modRevision: 3, version: 2 })
+      expect([later.revision, later.compactedRevision]).toEqual([1e12, 1e12])
+      expect(() => later.get(keyOf('a'), 3)).toThrow(expect.objectContaining({ code: 'COMPACTED' }) as Error)
+    }
+  })
+
+  it('that is damaged is not raised', async () => {
+    const [first, ...others] = [...storeOf(put('a', '1')).snapshot()]
+    first![25]! ^= 1
+    const raised = async (): Promise<void> => {
+      for await (const chunk of raisedTo(1e12, [first!, ...others])) expect(chunk.length).toBeGreaterThan(0)
+    }
+    await expect(raised()).rejects.toThrow(corrupt(/does not match its checksum/))
   })
 
   it('keeps no chunk alive once it is restored', () => {

@@ -34,6 +34,8 @@ export interface SnapshotFrame {
   readonly section: number
   readonly count: number
   readonly body: ByteSource
+  /** All of it, as it was given: good until the next chunk. */
+  readonly bytes: Uint8Array
 }
 
 /** Yields the frames of these sections, the last of which is not empty. */
@@ -77,6 +79,14 @@ function frameOf(
   for (const write of items) write(writer)
   view.setUint32(CHECKSUM_AT, checksumOf(frame))
   return frame
+}
+
+/** The same frame with another body of the same length. */
+export function withBody(frame: Uint8Array, write: (sink: ByteSink) => void): Uint8Array {
+  const copy = Uint8Array.from(frame)
+  write(new ByteWriter(copy, HEADER_BYTES))
+  new DataView(copy.buffer).setUint32(CHECKSUM_AT, checksumOf(copy))
+  return copy
 }
 
 function checksumOf(frame: Uint8Array): number {
@@ -133,7 +143,7 @@ export class FrameFinder {
     const format = view.getUint8(0)
     if (format !== (this.#format ??= format)) throw corruptSnapshot('has frames of two formats')
     const body = new ByteSource(frame, HEADER_BYTES, frame.length, corruptSnapshot)
-    this.#found({ format, section: view.getUint16(2), count: view.getUint32(8), body })
+    this.#found({ format, section: view.getUint16(2), count: view.getUint32(8), body, bytes: frame })
     if (body.left > 0) throw corruptSnapshot('has a frame that is longer than its items')
     this.#isComplete = view.getUint8(1) === LAST
   }

@@ -9,7 +9,14 @@ import { type Lease, Leases } from './leases.js'
 import type { StoredRecord } from './records.js'
 import { readResult, writeResult } from './result-codec.js'
 import { remember, type Session, Sessions } from './sessions.js'
-import { corruptSnapshot, FrameFinder, framesOf, type SnapshotFrame, type SnapshotSection } from './snapshot-frames.js'
+import {
+  corruptSnapshot,
+  FrameFinder,
+  framesOf,
+  type SnapshotFrame,
+  type SnapshotSection,
+  withBody,
+} from './snapshot-frames.js'
 import type { KvState } from './state.js'
 import type { Watchers } from './watchers.js'
 
@@ -150,6 +157,36 @@ function writeState({ revision, compactedRevision, clusterTime }: StateNumbers, 
   sink.f64(clusterTime)
 }
 
+function readState(body: ByteSource): StateNumbers {
+  return { revision: body.u64(), compactedRevision: body.u64(), clusterTime: body.f64() }
+}
+
+/**
+ * The same state as of a later revision, before which nothing can be read: for a cluster made of another one's snapshot,
+ * whose clients may know revisions after it. Checks what it passes on. Throws CORRUPT or UNSUPPORTED_FORMAT.
+ */
+export async function* raisedTo(
+  revision: LogIndex,
+  snapshot: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, void> {
+  let found: Uint8Array[] = []
+  const frames = new FrameFinder(({ format, section, body, bytes }) => {
+    if (format > 1 && section === STATE) {
+      const { clusterTime } = readState(body)
+      found.push(withBody(bytes, (sink) => writeState({ revision, compactedRevision: revision, clusterTime }, sink)))
+    } else {
+      body.rest()
+      found.push(bytes)
+    }
+  })
+  for await (const chunk of snapshot) {
+    frames.write(chunk)
+    yield* found
+    found = []
+  }
+  frames.end()
+}
+
 /** Reads a snapshot, however its bytes are cut. Copies what it keeps. Throws CORRUPT or UNSUPPORTED_FORMAT. */
 export class SnapshotReader {
   readonly #keyspace: Keyspace
@@ -211,7 +248,7 @@ export class SnapshotReader {
         return (body) => this.#readChange(body)
       case STATE:
         return (body) => {
-          this.#numbers = { revision: body.u64(), compactedRevision: body.u64(), clusterTime: body.f64() }
+          this.#numbers = readState(body)
         }
       default:
         throw new ActorumError(
