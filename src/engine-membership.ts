@@ -1,10 +1,10 @@
 import { BehaviorSubject, distinctUntilChanged, type Observable } from 'rxjs'
 import type { ClusterMember, Membership } from './client/cluster-view.js'
 import { ActorumError } from './errors.js'
-import { latestConfiguration, type RaftContext } from './machines/context.js'
+import { type ConfigurationAt, latestConfiguration, type RaftContext } from './machines/context.js'
 import type { MembershipChange } from './machines/messages.js'
 import { isJoint } from './machines/quorum.js'
-import { type Configuration, type Member, MEMBERS_MAX, SERVER_ID_MAX, type ServerId } from './machines/types.js'
+import { type Member, MEMBERS_MAX, SERVER_ID_MAX, type ServerId } from './machines/types.js'
 import { ADDRESS_CHARACTERS_MAX, checkNames, hasUnspecifiedHost, parseAddress, shown } from './options.js'
 
 /** Who leads, as far as this server knows. */
@@ -128,7 +128,11 @@ export class ClusterFeed {
   readonly #leadership: BehaviorSubject<Leadership>
 
   constructor(context: RaftContext) {
-    this.#membership = new BehaviorSubject(membershipOf(latestConfiguration(context).configuration, context))
+    // Of a joint one, half-way, nothing is told: a server that was stopped within a change begins with what was before it.
+    const { configurations } = context
+    const whole =
+      configurations.findLast(({ configuration }) => !isJoint(configuration)) ?? latestConfiguration(context)
+    this.#membership = new BehaviorSubject(membershipOf(whole, context))
     this.#leadership = new BehaviorSubject<Leadership>({ leaderId: undefined, term: context.hardState.term })
   }
 
@@ -147,8 +151,8 @@ export class ClusterFeed {
     if (told.leaderId !== leaderId || told.term !== hardState.term) {
       this.#leadership.next({ leaderId, term: hardState.term })
     }
-    const { configuration } = latestConfiguration(context)
-    if (!isJoint(configuration)) this.#membership.next(membershipOf(configuration, context))
+    const latest = latestConfiguration(context)
+    if (!isJoint(latest.configuration)) this.#membership.next(membershipOf(latest, context))
   }
 
   complete(): void {
@@ -157,8 +161,8 @@ export class ClusterFeed {
   }
 }
 
-function membershipOf({ voters, learners }: Configuration, context: RaftContext): Membership {
-  return { voters, learners, leaderId: context.leaderId, index: latestConfiguration(context).index }
+function membershipOf({ index, configuration }: ConfigurationAt, { leaderId }: RaftContext): Membership {
+  return { voters: configuration.voters, learners: configuration.learners, leaderId, index }
 }
 
 function isSameMembership(one: Membership, other: Membership): boolean {

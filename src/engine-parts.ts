@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { join } from 'node:path'
+import { markAsUntransferable } from 'node:worker_threads'
 import { realClock, realRandom } from './actors/clock.js'
 import type { SnapshotActorOptions } from './actors/snapshot-actor.js'
 import type { SnapshotPolicyOptions } from './actors/snapshot-policy.js'
@@ -9,6 +10,7 @@ import type { RaftSettings } from './machines/context.js'
 import { checkIdentity, loggedMembers } from './engine-identity.js'
 import { Joining, type Joinable } from './engine-join.js'
 import { peersOf } from './machines/quorum.js'
+import { protectSlabs } from './state-machines/kv/copies.js'
 import type { Configuration } from './machines/types.js'
 import { commandBytesMax, ownAddress, type ResolvedOptions } from './options.js'
 import { FileLogStore } from './storage/file-log-store.js'
@@ -57,6 +59,7 @@ export const UNFINISHED = 'unfinished'
 /** Opens the store and makes the transport. Nothing is left open when it rejects. */
 export async function openEngineParts(options: ResolvedOptions): Promise<EngineParts> {
   const { id, log, dataDir } = options
+  protectSlabs(markAsUntransferable)
   const store = await makeStore(options)
   const snapshots = new FileSnapshotStore({ directory: join(dataDir, 'snapshots'), checksum: crc32 })
   const proposedClusterId = options.clusterId ?? randomId()

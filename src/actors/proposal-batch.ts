@@ -11,7 +11,7 @@ export interface ProposalRequest<Result> {
   /** True once it has been answered: its answer, or its silence, can change nothing more. */
   isSettled: boolean
   /** Where it stands; set by the batch. */
-  batch?: ProposalBatch<Result>
+  batch?: ProposalBatch<Result> | undefined
 }
 
 /**

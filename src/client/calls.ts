@@ -13,6 +13,7 @@ import {
   type ResolvedCallOptions,
   type ResolvedOptions,
 } from '../options.js'
+import { onAbort } from './abort-signals.js'
 import { asItIs, WaitingProposal } from './waiting-proposal.js'
 import { WaitingRead } from './waiting-read.js'
 
@@ -168,9 +169,7 @@ export class Calls<Command, Result> {
 /** Ends the wait when the caller's signal fires; the result lets go of the signal. Throws ABORTED if it has fired. */
 export function watch(signal: AbortSignal, abandon: (reason: unknown) => void): () => void {
   if (signal.aborted) throw abortedError(signal)
-  const listener = (): void => abandon(signal.reason)
-  signal.addEventListener('abort', listener, { once: true })
-  return () => signal.removeEventListener('abort', listener)
+  return onAbort(signal, () => abandon(signal.reason))
 }
 
 function after<Value>(release: () => void, answer: (value: Value) => void): (value: Value) => void {

@@ -3,6 +3,7 @@ import { ActorumError } from '../errors.js'
 import type { Clock } from '../machines/time-and-chance.js'
 import type { LogIndex } from '../machines/types.js'
 import type { KeyRange } from '../state-machines/kv/keys.js'
+import { onAbort } from './abort-signals.js'
 import type { Feed } from './feed.js'
 import type { Handles } from './handles.js'
 import { ObservationFeed } from './observation-feed.js'
@@ -71,11 +72,10 @@ class FeedHandle<Event> implements AsyncIterable<Event, undefined>, AsyncDisposa
     this.#feed = feed
     this.#clock = clock
     const remove = handles.add((error) => feed.fail(error))
-    const cancel = (): void => this.cancel()
-    signal?.addEventListener('abort', cancel, { once: true })
+    const forget = signal?.aborted === false ? onAbort(signal, () => this.cancel()) : undefined
     this.#letGo = () => {
       remove()
-      signal?.removeEventListener('abort', cancel)
+      forget?.()
     }
     try {
       feed.begin(this.#moreToTake)

@@ -54,20 +54,35 @@ describe('a call', () => {
     expect(server.keyValues.size).toBe(0)
   })
 
+  it('shares one listener with all calls that have its signal, each of which it ends', () => {
+    const { servers, server } = lone()
+    const controller = new AbortController()
+    const { signal } = controller
+    const listeners = listenersOf(signal)
+    server.put('first', 'value', { signal })
+    servers.turn()
+    const puts = Array.from({ length: 20 }, (_, at) => server.put(`key ${at}`, 'value', { signal }))
+    const reads = Array.from({ length: 20 }, () => server.get('key', { signal }))
+    expect(listeners()).toBe(1)
+    controller.abort('enough')
+    expect([...puts, ...reads].map(({ now }) => now)).toEqual(Array(40).fill('ABORTED'))
+    expect(listeners()).toBe(0)
+  })
+
   it('ends when its signal fires, and lets go of the signal however it ends', () => {
     const { servers, server } = lone({ limits: { pendingProposalsMax: 2, pendingReadsMax: 2 } })
     const controller = new AbortController()
     const { signal } = controller
     const listeners = listenersOf(signal)
     const answered = [server.put('key', 'value', { signal }), server.get('key', { signal })]
-    expect(listeners()).toBe(2)
+    expect(listeners()).toBe(1)
     servers.turn()
     expect(answered.map(({ now }) => now)).toEqual(['ok', 'ok'])
     expect(listeners()).toBe(0)
     const accepted = [1, 2].flatMap(() => [server.put('key', 'value', { signal }), server.get('key', { signal })])
     const busy = [server.put('key', 'value', { signal }), server.get('key', { signal })]
     expect(busy.map(({ now }) => now)).toEqual(['BUSY', 'BUSY'])
-    expect(listeners()).toBe(4)
+    expect(listeners()).toBe(1)
     controller.abort('enough')
     expect(accepted.map(({ now }) => now)).toEqual(Array<string>(4).fill('ABORTED'))
     servers.turn()

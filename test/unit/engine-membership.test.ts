@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type MembershipChangeRequest, validateChange } from '../../src/engine-membership.js'
+import type { Membership } from '../../src/client/cluster-view.js'
+import { ClusterFeed, type MembershipChangeRequest, validateChange } from '../../src/engine-membership.js'
 import { decodeChange, encodeChange } from '../../src/transport/membership-change.js'
 import { Machine } from '../machine-harness.js'
 
@@ -77,5 +78,23 @@ describe('a change of the membership, asked for on a server that may be behind,'
         message: expect.stringContaining('server 9 is no member as far as this server knows') as string,
       }),
     )
+  })
+})
+
+describe('watchMembership', () => {
+  it('begins with what was before a change that is half-way, as on a server that was stopped within one', () => {
+    const { context: plain } = new Machine({ configuration: { voters: [1], learners: [8] } })
+    const joint = { index: 3, configuration: { voters: [1, 8], votersOutgoing: [1], learners: [] } }
+    const context = { ...plain, configurations: [...plain.configurations, joint] }
+    const told: Membership[] = []
+    const feed = new ClusterFeed(context)
+    feed.membership$.subscribe((membership) => told.push(membership))
+    feed.update(context)
+    const whole = { index: 4, configuration: { voters: [1, 8], learners: [] } }
+    feed.update({ ...context, configurations: [...context.configurations, whole] })
+    expect(told).toMatchObject([
+      { voters: [1], learners: [8], index: 0 },
+      { voters: [1, 8], learners: [], index: 4 },
+    ])
   })
 })

@@ -1,5 +1,6 @@
 import { ActorumError, type ErrorCode } from '../../errors.js'
 import { checkNames, isSignal, shown } from '../../options.js'
+import { onAbort } from '../abort-signals.js'
 import type { ClientApi } from '../client-api.js'
 
 /** What every wait of a recipe takes. */
@@ -24,7 +25,7 @@ export class Patience {
   readonly #ended = new AbortController()
   readonly #given: AbortSignal | undefined
   readonly #what: string
-  readonly #aborted = (): void => this.#over.abort(this.#abortedError())
+  readonly #letGo: () => void
 
   /** `what` is waited for, as an error says it. Throws INVALID_ARGUMENT, and ABORTED for a signal that has fired. */
   constructor(client: ClientApi, options: WaitOptions, what: string) {
@@ -35,7 +36,7 @@ export class Patience {
     this.#given = signal
     this.#what = what
     if (signal?.aborted === true) throw this.#abortedError()
-    signal?.addEventListener('abort', this.#aborted, { once: true })
+    this.#letGo = signal === undefined ? () => undefined : onAbort(signal, () => this.#over.abort(this.#abortedError()))
     if (timeoutMs === undefined) return
     const text = `${what} did not come within ${timeoutMs} ms`
     const isUp = (reason: unknown): void => {
@@ -56,7 +57,7 @@ export class Patience {
 
   /** Nobody waits any more. */
   end(): void {
-    this.#given?.removeEventListener('abort', this.#aborted)
+    this.#letGo()
     this.#ended.abort()
   }
 

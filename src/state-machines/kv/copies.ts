@@ -2,8 +2,14 @@
 const SLAB_VALUE_BYTES_MAX = 512
 const SLAB_BYTES = 4096
 
-let slab = new ArrayBuffer(SLAB_BYTES)
+let slab = new ArrayBuffer(0)
 let used = 0
+let protect: (slab: ArrayBuffer) => void = () => undefined
+
+/** Has each slab protected against being transferred, by one caller, from under the values of others. */
+export function protectSlabs(by: (slab: ArrayBuffer) => void): void {
+  protect = by
+}
 
 /**
  * A copy of a value for a caller. Small ones share buffers of 4 KiB, as Node's own small Buffers do: a buffer for each
@@ -12,8 +18,10 @@ let used = 0
 export function copyOut(value: Uint8Array): Uint8Array {
   const { length } = value
   if (length > SLAB_VALUE_BYTES_MAX || length === 0) return value.slice()
-  if (used + length > SLAB_BYTES) {
+  // What cannot be protected against, such as a byte stream that takes it, leaves a detached one.
+  if (used + length > slab.byteLength) {
     slab = new ArrayBuffer(SLAB_BYTES)
+    protect(slab)
     used = 0
   }
   // `subarray` would look for a constructor in its class first.
