@@ -1,5 +1,5 @@
 // Contenders for one lock in processes of their own, stopped past its time to live, killed and cut off. See docs/recipes.md.
-import { parseArgs } from 'node:util'
+import { readOptions, wrongOption } from '../bench/command-line.js'
 import { Violation } from '../src/testing/index.js'
 import { LockContention } from '../test/e2e/lock-contention.js'
 
@@ -11,20 +11,20 @@ const USAGE = `npm run lock-contention -- [options]
 
 const PROGRESS_EVERY = 10
 
-const { values } = parseArgs({
-  options: {
+const values = readOptions(
+  {
     rounds: { type: 'string', default: '1000' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
     minutes: { type: 'string', default: '60' },
     verbose: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h' },
   },
-})
+  USAGE,
+)
 
 function numberOf(name: 'rounds' | 'seed' | 'minutes'): number {
   const number = Number(values[name])
   if (values[name].trim() !== '' && number >= 0 && number < 2 ** 32) return number
-  throw new Error(`--${name} is ${values[name]}; it must be a number from 0`)
+  return wrongOption(`--${name} is ${values[name]}; it must be a number from 0`, USAGE)
 }
 
 function summary(contention: LockContention, rounds: number, fromMs: number): string {
@@ -70,8 +70,7 @@ async function run(): Promise<void> {
 }
 
 try {
-  if (values.help === true) console.log(USAGE)
-  else await run()
+  await run()
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 2

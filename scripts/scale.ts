@@ -1,5 +1,5 @@
 // Servers in processes of their own: 1 → 3 → 5 → 3 while clients write, then a restart of all, one by one.
-import { parseArgs } from 'node:util'
+import { readOptions, wrongOption } from '../bench/command-line.js'
 import { GrowingCluster } from '../test/e2e/growing-cluster.js'
 import { SteadyLoad } from '../test/e2e/steady-load.js'
 
@@ -8,19 +8,18 @@ const USAGE = `npm run scale -- [options]
   --mode MODE       disk-first or mem-first (default disk-first)
   --store KIND      file or level (default file)`
 
-const { values } = parseArgs({
-  options: {
+const values = readOptions(
+  {
     clients: { type: 'string', default: '16' },
     mode: { type: 'string', default: 'disk-first' },
     store: { type: 'string', default: 'file' },
-    help: { type: 'boolean', short: 'h' },
   },
-})
+  USAGE,
+)
 
 function oneOf<Word extends string>(name: string, given: string, words: readonly Word[]): Word {
   const word = words.find((known) => known === given)
-  if (word === undefined) throw new Error(`--${name} is ${given}; it must be ${words.join(' or ')}`)
-  return word
+  return word ?? wrongOption(`--${name} is ${given}; it must be ${words.join(' or ')}`, USAGE)
 }
 
 async function step(
@@ -44,14 +43,14 @@ async function step(
 async function run(): Promise<void> {
   const clients = Number(values.clients)
   if (!Number.isInteger(clients) || clients < 1 || clients > 1000) {
-    throw new Error(`--clients is ${values.clients}; it must be an integer from 1 to 1000`)
+    wrongOption(`--clients is ${values.clients}; it must be an integer from 1 to 1000`, USAGE)
   }
   const durability = oneOf('mode', values.mode, ['disk-first', 'mem-first'])
   const logStore = oneOf('store', values.store, ['file', 'level'])
   const cluster = await GrowingCluster.make({ durability, logStore })
   try {
     await cluster.grow([1])
-    const load = new SteadyLoad(clients, () => cluster.running)
+    const load = new SteadyLoad(clients, cluster)
     await step('1 → 3', cluster, load, () => cluster.grow([2, 3]))
     await step('3 → 5', cluster, load, () => cluster.grow([4, 5]))
     await step('5 → 3, with leader', cluster, load, () => cluster.shrink(2))
@@ -65,5 +64,4 @@ async function run(): Promise<void> {
   }
 }
 
-if (values.help === true) console.log(USAGE)
-else await run()
+await run()

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { EngineOptions, MembershipChangeRequest } from '../../src/index.js'
+import type { EngineOptions } from '../../src/index.js'
 import { freeAddress } from '../integration/engine-place.js'
 import { undoAtExit } from './clean-up.js'
 import { ServerProcess } from './server-process.js'
@@ -20,6 +20,7 @@ export class GrowingCluster {
   readonly #startNs = process.hrtime.bigint()
   readonly #servers = new Map<number, ServerProcess>()
   readonly #addresses = new Map<number, string>()
+  readonly #withdrawn = new Set<ServerProcess>()
   #starts = 0
   /** When the newest leader stopped leading, while nobody is known to lead. */
   #leaderlessSinceNs: number | undefined
@@ -38,7 +39,12 @@ export class GrowingCluster {
 
   /** Servers that take calls. */
   get running(): readonly ServerProcess[] {
-    return [...this.#servers.values()]
+    return [...this.#servers.values()].filter((server) => !this.isWithdrawn(server))
+  }
+
+  /** A server that leaves, or has left: once it knows that, it refuses what needs the leader. */
+  isWithdrawn(server: ServerProcess): boolean {
+    return this.#withdrawn.has(server)
   }
 
   /** The longest time without a leader since the last call of this. */
@@ -63,10 +69,11 @@ export class GrowingCluster {
   async shrink(count: number): Promise<readonly number[]> {
     const { id: leader } = await this.#leader()
     const leaving = [leader, ...[...this.#servers.keys()].filter((id) => id !== leader)].slice(0, count)
-    const [asked] = [...this.#servers].find(([id]) => !leaving.includes(id)) ?? [leader]
-    await this.#change(asked, { remove: leaving })
+    const staying = [...this.#servers.keys()].filter((id) => !leaving.includes(id))
+    // First, so that no client begins a call where it is bound to be refused.
+    for (const id of leaving) this.#withdraw(id)
+    await this.#remove(leaving, staying)
     for (const id of leaving) await this.#stop(id)
-    const staying = [...this.#servers.keys()]
     await this.until(async () => isVotedBy((await this.#leader()).status, staying), 'the others go on')
     return leaving
   }
@@ -99,9 +106,18 @@ export class GrowingCluster {
     }
   }
 
-  /** Another change may be under way, or leadership on its way: then it is asked again. */
-  async #change(asked: number, change: MembershipChangeRequest): Promise<void> {
-    await this.until(async () => (await this.#servers.get(asked)?.change(change)) === 'changed', 'the change is made')
+  #withdraw(id: number): void {
+    const server = this.#servers.get(id)
+    if (server !== undefined) this.#withdrawn.add(server)
+  }
+
+  /** Another change may be under way, or leadership on its way: then it is asked again, unless it was made all the same. */
+  async #remove(leaving: readonly number[], staying: readonly number[]): Promise<void> {
+    const asked = [...this.#servers].find(([id]) => staying.includes(id))?.[1]
+    await this.until(async () => {
+      if ((await asked?.change({ remove: leaving })) === 'changed') return true
+      return isVotedBy((await this.#leader()).status, staying)
+    }, 'the change is made')
   }
 
   async #leader(): Promise<{ readonly id: number; readonly status: WorkerStatus }> {
