@@ -16,7 +16,7 @@ import type { Offered } from './engine/paced-load.js'
 import { EngineProcesses } from './engine/processes.js'
 import type { EngineProcess } from './engine/processes.js'
 import { count, printOutcome, seconds, verdict } from './engine/report.js'
-import { logStoresOf, positive } from './options.js'
+import { logStoresOf, positive, whole } from './options.js'
 import { listenOf } from './subject.js'
 import type { LogStoreName, Members } from './subject.js'
 
@@ -41,10 +41,10 @@ const values = readOptions({
 })
 const phaseSeconds = positive('--seconds', values.seconds)
 const writes = {
-  entries: positive('--entries', values.entries),
-  writers: positive('--writers', values.writers),
-  keys: positive('--keys', values.keys),
-  valueBytes: positive('--value-bytes', values['value-bytes']),
+  entries: whole('--entries', values.entries),
+  writers: whole('--writers', values.writers),
+  keys: whole('--keys', values.keys),
+  valueBytes: whole('--value-bytes', values['value-bytes']),
 }
 
 const WAYS = ['log', 'snapshot'] as const

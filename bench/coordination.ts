@@ -14,7 +14,7 @@ import { ROWS } from './coordination/rows.js'
 import { runTrial } from './coordination/trial.js'
 import { EngineProcesses } from './engine/processes.js'
 import { count, printOutcome } from './engine/report.js'
-import { logStoresOf, positive } from './options.js'
+import { logStoresOf, positive, whole } from './options.js'
 import type { LogStoreName } from './subject.js'
 
 const values = readOptions({
@@ -31,9 +31,9 @@ const values = readOptions({
   json: { type: 'boolean', default: false },
 })
 const logStore = oneLogStore()
-const keys = positive('--keys', values.keys)
+const keys = whole('--keys', values.keys)
 const options = {
-  runs: positive('--runs', values.runs),
+  runs: whole('--runs', values.runs),
   seconds: positive('--seconds', values.seconds),
   warmupSeconds: positive('--warmup', values.warmup),
   keysBeside: keys,

@@ -9,7 +9,7 @@ import { Child } from './child-process.js'
 import { freeMembers, SERVERS } from './cluster.js'
 import type { FailoverProtocol, Leader } from './failover-server.js'
 import { describeMachine, machineLine } from './machine.js'
-import { positive } from './options.js'
+import { whole } from './options.js'
 import { quantile } from './quantile.js'
 
 /** Of the trials, how many must stay under two election timeouts. */
@@ -20,7 +20,7 @@ const values = readOptions({
   dir: { type: 'string', default: tmpdir() },
   json: { type: 'boolean', default: false },
 })
-const trials = positive('--trials', values.trials)
+const trials = whole('--trials', values.trials)
 const dir = await mkdtemp(join(values.dir, 'actorum-failover-'))
 const { electionTimeoutMs } = validateOptions({ dataDir: dir })
 const members = await freeMembers()

@@ -35,7 +35,7 @@ export function parseOptions(): Options {
     dir: { type: 'string', default: tmpdir() },
   })
   return {
-    runs: positive('--runs', values.runs),
+    runs: whole('--runs', values.runs),
     seconds: positive('--seconds', values.seconds),
     warmupSeconds: positive('--warmup', values.warmup),
     rows: values.rows,
@@ -61,9 +61,16 @@ export function logStoresOf(text: string): readonly LogStoreName[] {
   return chosen
 }
 
-/** Throws unless `text` is a number above 0. */
+/** Ends the script unless `text` is a number above 0. */
 export function positive(option: string, text: string): number {
   const value = Number(text)
-  if (!(value > 0)) wrongOption(`${option} must be a number above 0, not ${JSON.stringify(text)}`)
+  if (!(value > 0 && value < Infinity)) wrongOption(`${option} must be a number above 0, not ${JSON.stringify(text)}`)
   return value
+}
+
+/** Ends the script unless `text` is a whole number, of at least `least`. */
+export function whole(option: string, text: string, least = 1): number {
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value >= least && text.trim() !== '') return value
+  return wrongOption(`${option} must be a whole number from ${least}, not ${JSON.stringify(text)}`)
 }

@@ -10,7 +10,7 @@ import { readOptions } from './command-line.js'
 import { EngineProcesses } from './engine/processes.js'
 import { count, printOutcome, seconds, verdict } from './engine/report.js'
 import { keyOf } from './engine/values.js'
-import { logStoresOf, positive } from './options.js'
+import { logStoresOf, whole } from './options.js'
 import type { LogStoreName } from './subject.js'
 
 const WANTED_SECONDS = 10
@@ -26,10 +26,10 @@ const values = readOptions({
   json: { type: 'boolean', default: false },
 })
 const writes = {
-  entries: positive('--entries', values.entries),
-  writers: positive('--writers', values.writers),
-  keys: positive('--keys', values.keys),
-  valueBytes: positive('--value-bytes', values['value-bytes']),
+  entries: whole('--entries', values.entries),
+  writers: whole('--writers', values.writers),
+  keys: whole('--keys', values.keys),
+  valueBytes: whole('--value-bytes', values['value-bytes']),
 }
 
 /** Seconds from the fork of the process until each was done, in this order. */

@@ -14,7 +14,7 @@ import { EngineProcesses } from './engine/processes.js'
 import type { EngineProcess } from './engine/processes.js'
 import { count, megabytes, printOutcome, seconds, verdict } from './engine/report.js'
 import { keyOf } from './engine/values.js'
-import { positive } from './options.js'
+import { positive, whole } from './options.js'
 
 const EXTRA_MB_WANTED = 100
 const WRITERS = 100
@@ -27,7 +27,7 @@ const values = readOptions({
   dir: { type: 'string', default: tmpdir() },
   json: { type: 'boolean', default: false },
 })
-const valueBytes = positive('--value-bytes', values['value-bytes'])
+const valueBytes = whole('--value-bytes', values['value-bytes'])
 const entries = Math.ceil(positive('--bytes', values.bytes) / valueBytes)
 const writes = { entries, keys: entries, writers: WRITERS, valueBytes }
 

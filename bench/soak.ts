@@ -10,7 +10,7 @@ import { seededRandom } from '../src/machines/time-and-chance.js'
 import { readOptions, wrongOption } from './command-line.js'
 import { freeMembers, SERVERS } from './cluster.js'
 import { describeMachine, machineLine } from './machine.js'
-import { logStoresOf, positive } from './options.js'
+import { logStoresOf, positive, whole } from './options.js'
 import { SoakCluster } from './soak/cluster.js'
 import type { Breakdown } from './soak/breakdown.js'
 import { trendOf } from './soak/memory.js'
@@ -38,9 +38,9 @@ const values = readOptions({
   dir: { type: 'string', default: tmpdir() },
 })
 const load = {
-  writers: positive('--writers', values.writers),
-  readers: positive('--readers', values.readers),
-  pauseMs: Number(values.pause),
+  writers: whole('--writers', values.writers),
+  readers: whole('--readers', values.readers),
+  pauseMs: whole('--pause', values.pause, 0),
   logStore: logStoreOf(values['log-store']),
   snapshotLogBytes: Math.ceil(positive('--snapshot-log-mb', values['snapshot-log-mb']) * 2 ** 20),
   historyBytesMax: Math.ceil(positive('--history-mb', values['history-mb']) * 2 ** 20),
@@ -48,8 +48,9 @@ const load = {
 const killEveryMs =
   Number(values['kill-every']) === 0 ? Infinity : positive('--kill-every', values['kill-every']) * 1000
 const endAfterMs = positive('--minutes', values.minutes) * 60_000
-const mortal = SERVERS.filter((id) => id !== Number(values.spare))
-const random = seededRandom(Number(values.seed))
+const spare = whole('--spare', values.spare, 0)
+const mortal = SERVERS.filter((id) => id !== spare)
+const random = seededRandom(whole('--seed', values.seed, 0))
 const dir = await mkdtemp(join(values.dir, 'actorum-soak-'))
 const count = (value: number): string => value.toLocaleString('en-US')
 

@@ -38,7 +38,7 @@ function isInstalled() {
 }
 
 function install() {
-  console.log('Installing dependencies (once)…')
+  console.error('Installing dependencies (once)…')
   // Under `npm start`, npm says where it is; that one needs no shell to be found, on Windows neither.
   const npm = process.env.npm_execpath
   const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
@@ -50,7 +50,7 @@ function install() {
 }
 
 function build(stamp) {
-  console.log('Building…')
+  console.error('Building…')
   // Beside the old one, which is used until the new one is whole; and outputs of sources that are gone do not linger.
   const fresh = join(root, `.dist-${process.pid}`)
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
