@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { stat, statfs } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { join } from 'node:path'
 import { markAsUntransferable } from 'node:worker_threads'
@@ -7,6 +7,7 @@ import type { SnapshotActorOptions } from './actors/snapshot-actor.js'
 import type { SnapshotPolicyOptions } from './actors/snapshot-policy.js'
 import { ActorumError } from './errors.js'
 import type { RaftSettings } from './machines/context.js'
+import { DiskSpace } from './engine-disk-space.js'
 import { checkIdentity, loggedMembers } from './engine-identity.js'
 import { Joining, type Joinable } from './engine-join.js'
 import { peersOf } from './machines/quorum.js'
@@ -45,6 +46,7 @@ export interface EngineParts {
   readonly settings: RaftSettings
   readonly nonce: number
   readonly proposedClusterId: string
+  readonly diskSpace: Pick<DiskSpace, 'freeBytes'>
   /** From here on messages arrive, and `failed` hears of a background sync that failed. */
   listen(handler: TransportHandler, failed: (error: Error) => void): Promise<void>
   /** Makes the cluster know this server at its address, in the background; what keeps it can be asked. */
@@ -83,6 +85,9 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
   const transport = makeTransport(options)
   const nonce = realRandom.uint32()
   const address = ownAddress(options, loggedMembers(recovered))
+  const notice = (message: string): void => log({ level: 'warn', message })
+  const diskSpace = new DiskSpace(dataDir, { statfs, clock: realClock, notice })
+  if (options.lowDiskBytes > 0) await diskSpace.watch()
   return {
     store,
     snapshots,
@@ -92,6 +97,7 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
     settings: settingsFrom(options),
     nonce,
     proposedClusterId,
+    diskSpace,
     listen: (handler, failed) => {
       reportFailure = failed
       const { clusterId, storeId } = recovered
@@ -106,7 +112,10 @@ export async function openEngineParts(options: ResolvedOptions): Promise<EngineP
       joining.begin()
       return joining
     },
-    close: () => (closing ??= closeAll(transport, snapshots, store)),
+    close: () => {
+      diskSpace.stop()
+      return (closing ??= closeAll(transport, snapshots, store))
+    },
   }
 }
 

@@ -106,7 +106,8 @@ export class EmbeddedEngine {
       },
     )
     this.#feed = new ClusterFeed(this.#server.context)
-    this.#health = new Health({ server: this.#server, clock: realClock, notice }, options)
+    const freeBytes = (): number | undefined => parts.diskSpace.freeBytes
+    this.#health = new Health({ server: this.#server, clock: realClock, notice, freeBytes }, options)
     this.#client = new EmbeddedClient(
       { server: this.#server, keyValues, clock: realClock, cluster: this.#cluster(), assertOpen: this.#assertOpen },
       options,

@@ -149,8 +149,12 @@ export interface EngineOptions {
   /** So does a timer that comes later than this: EVENT_LOOP_STALLED. 10 to 600,000, default 500. */
   readonly stalledLoopMs?: number | undefined
   /**
-   * Whether a leader that has suffered from either for two election timeouts hands leadership over, where a quorum of the
-   * others is within reach and one of them has all that is committed. Default true.
+   * So does less free space on the disk of `dataDir` than this: LOW_DISK. 0: not watched. 0 to 2^53 − 1, default 64 MiB.
+   */
+  readonly lowDiskBytes?: number | undefined
+  /**
+   * Whether a leader that has suffered from any of these for two election timeouts hands leadership over, where a quorum
+   * of the others is within reach and one of them has all that is committed. Default true.
    */
   readonly handOverWhenUnhealthy?: boolean | undefined
 
@@ -254,6 +258,7 @@ const RULES: { readonly [Name in keyof EngineOptions]-?: Rule<EngineOptions[Name
   reconnectDelayMsMax: integer(2000, 1, 600_000),
   slowDiskMs: integer(500, 10, 600_000),
   stalledLoopMs: integer(500, 10, 600_000),
+  lowDiskBytes: integer(64 * MIB, 0, Number.MAX_SAFE_INTEGER),
   handOverWhenUnhealthy: must(true, 'true or false', (value) => typeof value === 'boolean'),
   log: must(writeToConsole, 'a function of one notice', (value) => typeof value === 'function'),
 }

@@ -33,6 +33,9 @@ export interface HealthOptions {
   readonly slowDiskMs: number
   /** A timer that comes later than this shows a stalled event loop (ms). */
   readonly stalledLoopMs: number
+  /** Fewer free bytes on the disk of `dataDir` are few; 0: never. */
+  readonly lowDiskBytes: number
+  readonly dataDir: string
   readonly handOverWhenUnhealthy: boolean
 }
 
@@ -58,6 +61,8 @@ export interface HealthPorts {
   readonly server: HealthSubject
   readonly clock: Clock
   readonly notice: (text: string) => void
+  /** What is free on the disk, as far as that is known. Without it, as in memory, nothing ever is. */
+  readonly freeBytes?: () => number | undefined
 }
 
 const OK: HealthReport = { status: 'ok', reasons: [] }
@@ -70,7 +75,7 @@ const LEADERLESS = 2
 const HAND_OVER_AFTER = 2
 const HAND_OVER_INTERVAL = 10
 /** What a leader suffers from and another leader might not. */
-const HAND_OVER_FOR: readonly SymptomCode[] = ['SLOW_DISK', 'EVENT_LOOP_STALLED']
+const HAND_OVER_FOR: readonly SymptomCode[] = ['SLOW_DISK', 'LOW_DISK', 'EVENT_LOOP_STALLED']
 
 /**
  * Watches a server: one timer, each heartbeat interval, whose lateness is the event loop's, and a look at what the
@@ -88,6 +93,8 @@ export class Health {
   /** How long the loop has stood still since the write that is under way began: no fault of the disk. */
   #stalledMs = 0
   #writeSeen: number | undefined
+  /** The free bytes that the report names; Infinity before it does. */
+  #freeBytesTold = Infinity
   #leaderSeenAt: number
   #handOverNotBefore = -Infinity
   #removedAt: LogIndex | undefined
@@ -111,7 +118,13 @@ export class Health {
   }
 
   start(): void {
-    this.#leaderSeenAt = this.#ports.clock.now()
+    const { clock, server } = this.#ports
+    if (server.isStopped) return
+    const now = clock.now()
+    this.#leaderSeenAt = now
+    // A disk that is nearly full already is told before anybody writes.
+    this.#lookAtSpace(now)
+    this.#tell()
     this.#schedule()
   }
 
@@ -141,6 +154,7 @@ export class Health {
     const lateMs = Math.max(0, now - this.#dueAt)
     this.#lookAtLoop(lateMs, now)
     this.#lookAtDisk(lateMs, now)
+    this.#lookAtSpace(now)
     this.#lookAtLeader(now)
     this.#lookAtPeers(lateMs, now)
     this.#lookAtMembership(now)
@@ -163,6 +177,17 @@ export class Health {
     this.#writeSeen = writingSince
     const isSlow = writingSince !== undefined && now - writingSince - this.#stalledMs > slowDiskMs
     this.#see('SLOW_DISK', isSlow, `a write to the log has taken longer than ${slowDiskMs} ms (slowDiskMs)`, now)
+  }
+
+  /** Told anew only once half of it is gone: otherwise every second of a disk that fills would be another report. */
+  #lookAtSpace(now: number): void {
+    const { lowDiskBytes, dataDir } = this.#options
+    const freeBytes = this.#ports.freeBytes?.()
+    const isLow = freeBytes !== undefined && freeBytes < lowDiskBytes
+    if (!this.#symptoms.courses.has('LOW_DISK')) this.#freeBytesTold = Infinity
+    if (isLow && freeBytes <= this.#freeBytesTold / 2) this.#freeBytesTold = freeBytes
+    const message = `${this.#freeBytesTold} bytes were free on the disk of ${dataDir}, fewer than ${lowDiskBytes} (lowDiskBytes)`
+    this.#see('LOW_DISK', isLow, message, now)
   }
 
   #lookAtLeader(now: number): void {

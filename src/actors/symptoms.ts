@@ -1,5 +1,6 @@
 /** What a server can suffer from and go on. */
-export type SymptomCode = 'EVENT_LOOP_STALLED' | 'SLOW_DISK' | 'NO_LEADER' | 'PEER_DOWN' | 'OVERLOADED' | 'REMOVED'
+export type SymptomCode =
+  'EVENT_LOOP_STALLED' | 'SLOW_DISK' | 'LOW_DISK' | 'NO_LEADER' | 'PEER_DOWN' | 'OVERLOADED' | 'REMOVED'
 
 /** One look: `present`, `absent`, or `lingering` where it is too weak to begin and too strong to end. */
 export type Sighting = 'present' | 'lingering' | 'absent'

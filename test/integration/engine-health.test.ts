@@ -1,7 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { EmbeddedEngine, HealthReport } from '../../src/index.js'
 import { RecordLogStore } from '../../src/storage/record-log-store.js'
-import { EnginePlace, freeAddress } from './engine-place.js'
+import { EnginePlace, freeAddress, optionsOfThree, text } from './engine-place.js'
 import { until } from './websocket-subject.js'
 
 let place: EnginePlace
@@ -25,6 +26,21 @@ function watch(engine: EmbeddedEngine): { readonly reports: HealthReport[]; isCo
 }
 
 const codesOf = (engine: EmbeddedEngine): readonly string[] => engine.health().reasons.map(({ code }) => code)
+
+/** Asks for leadership until it has been there, whoever was elected: it may be handed on within a heartbeat interval. */
+async function leadFrom(
+  one: EmbeddedEngine,
+  engines: readonly EmbeddedEngine[],
+  hasHandedOver: () => boolean,
+): Promise<void> {
+  while (!hasHandedOver()) {
+    await until(() => hasHandedOver() || engines.some(({ isLeader }) => isLeader), 'somebody leads')
+    const leader = engines.find(({ isLeader }) => isLeader)
+    if (leader !== one) await leader?.transferLeadership(one.id).catch(() => undefined)
+    // What others have to say is heard once the event loop turns.
+    await nextTurn()
+  }
+}
 
 describe("an engine's health", () => {
   it('is told at once, and completes when the engine is stopped', async () => {
@@ -66,6 +82,31 @@ describe("an engine's health", () => {
     ]
     const engine = await place.start({ listen, members })
     await until(() => codesOf(engine).includes('NO_LEADER'), 'it is noticed')
+  })
+
+  it('is degraded from the start by a disk with less free space than lowDiskBytes, and a lone server leads on', async () => {
+    const engine = await place.start({ lowDiskBytes: Number.MAX_SAFE_INTEGER })
+    expect(codesOf(engine)).toEqual(['LOW_DISK'])
+    expect(engine.health().reasons[0]?.message).toMatch(/^\d+ bytes were free on the disk of .*server-1, fewer than/)
+    await engine.ready()
+    await engine.client.put('key', 'value')
+    expect(engine.health().status).toBe('degraded')
+    expect([engine.isLeader, place.notices]).toEqual([true, []])
+  })
+
+  it('moves leadership off a server whose disk is nearly full, which follows and stays degraded', async () => {
+    const [given, ...others] = await optionsOfThree(place)
+    const low = { ...given, electionPriority: 1, lowDiskBytes: Number.MAX_SAFE_INTEGER }
+    const engines = await Promise.all([low, ...others].map((options) => place.start(options)))
+    const suffering = engines[0]!
+    const hasHandedOver = (): boolean => {
+      return place.notices.some(({ message }) => /^server 1 hands leadership over .*lowDiskBytes/.test(message))
+    }
+    await leadFrom(suffering, engines, hasHandedOver)
+    await until(() => engines.some(({ isLeader }) => isLeader) && !suffering.isLeader, 'another one leads')
+    expect(codesOf(suffering)).toContain('LOW_DISK')
+    await suffering.client.put('key', 'value')
+    expect(text(await suffering.client.get('key'))).toBe('value')
   })
 
   it('ends with FULL_DISK when the log cannot be written for lack of space', async () => {

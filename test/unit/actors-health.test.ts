@@ -16,6 +16,8 @@ const OPTIONS: HealthOptions = {
   heartbeatIntervalMs: HEARTBEAT_MS,
   slowDiskMs: 500,
   stalledLoopMs: 500,
+  lowDiskBytes: 1000,
+  dataDir: '/data',
   handOverWhenUnhealthy: true,
 }
 
@@ -27,8 +29,11 @@ class Watched {
   isComplete = false
   /** How long the event loop holds up every timer that is set from now on. */
   lateMs = 0
+  /** What is free on its disk. */
+  freeBytes: number | undefined
 
-  constructor(server: MemoryServer, servers: MemoryServers, options: Partial<HealthOptions> = {}) {
+  constructor(server: MemoryServer, servers: MemoryServers, options: Partial<HealthOptions> = {}, freeBytes?: number) {
+    this.freeBytes = freeBytes
     const { clock } = servers
     const late: Clock = {
       now: clock.now,
@@ -38,7 +43,8 @@ class Watched {
       setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs + this.lateMs),
     }
     const notice = (text: string): void => void this.notices.push(text)
-    this.health = new Health({ server: server.raft, clock: late, notice }, { ...OPTIONS, ...options })
+    const ports = { server: server.raft, clock: late, notice, freeBytes: () => this.freeBytes }
+    this.health = new Health(ports, { ...OPTIONS, ...options })
     this.health.report$.subscribe({
       next: (report) => this.reports.push(report),
       complete: () => (this.isComplete = true),
@@ -120,6 +126,44 @@ describe("a server's health", () => {
     server.disk.latencyMs = () => 700
     writeFor(servers, 10 * T)
     expect(watched.told).toEqual(['ok', 'degraded SLOW_DISK'])
+  })
+
+  it('is degraded by a disk with less free space than lowDiskBytes, until there is more', () => {
+    const { servers, watched } = lone()
+    watched.freeBytes = 1000
+    servers.advance(T)
+    expect(watched.codes).toEqual([])
+    watched.freeBytes = 999
+    servers.advance(HEARTBEAT_MS)
+    const message = '999 bytes were free on the disk of /data, fewer than 1000 (lowDiskBytes)'
+    expect(watched.health.report).toMatchObject({ status: 'degraded', reasons: [{ code: 'LOW_DISK', message }] })
+    watched.freeBytes = 1000
+    servers.advance(3 * T)
+    expect(watched.told).toEqual(['ok', 'degraded LOW_DISK', 'ok'])
+  })
+
+  it('is degraded from the start where the disk is nearly full already', () => {
+    const servers = new MemoryServers(1)
+    const watched = new Watched(servers.elect(), servers, {}, 0)
+    expect(watched.told).toEqual(['ok', 'degraded LOW_DISK'])
+  })
+
+  it('tells anew of a disk that fills only once half of what it told is gone', () => {
+    const { servers, watched } = lone()
+    for (const freeBytes of [900, 800, 950, 451, 450, 300, 226, 225, 0]) {
+      watched.freeBytes = freeBytes
+      servers.advance(HEARTBEAT_MS)
+    }
+    const told = watched.reports.map(({ reasons }) => parseInt(reasons[0]?.message ?? ''))
+    expect(told).toEqual([NaN, 900, 450, 225, 0])
+    expect(new Set(watched.reports.map(({ reasons }) => reasons[0]?.since)).size).toBe(2)
+  })
+
+  it('tells of no disk whose free space is not known, nor of any where lowDiskBytes is 0', () => {
+    const { servers, server, watched } = lone()
+    const unwatched = new Watched(server, servers, { lowDiskBytes: 0 }, 0)
+    servers.advance(3 * T)
+    expect([watched.told, unwatched.told]).toEqual([['ok'], ['ok']])
   })
 
   it('is degraded by an event loop that holds up a timer for longer than stalledLoopMs', () => {
@@ -230,6 +274,17 @@ describe("a server's health", () => {
     expect(watched.told).toEqual(['ok', 'failed SERVER_FAILED'])
   })
 
+  it('stays failed where the server stopped before the watch began', () => {
+    const { servers, server, watched } = lone()
+    server.disk.full = true
+    server.put('key', 'value')
+    servers.turn()
+    watched.health.failed(server.failures[0]!)
+    watched.freeBytes = 0
+    watched.health.start()
+    expect(watched.health.report).toMatchObject({ status: 'failed', reasons: [{ code: 'FULL_DISK' }] })
+  })
+
   it('a full disk stops the server, which says so in the failure itself', () => {
     const { servers, server, watched } = lone()
     server.disk.full = true
@@ -268,6 +323,28 @@ describe('an unhealthy leader', () => {
     servers.elect()
     expect(leader.leads).toBe(false)
     expect(watched.notices).toHaveLength(1)
+  })
+
+  it('with a disk that is nearly full does the same after two election timeouts, while it still can', () => {
+    const { servers, leader, watched } = three()
+    watched.freeBytes = 999
+    servers.advance(2 * T)
+    expect([leader.leads, watched.notices]).toEqual([true, []])
+    servers.advance(2 * HEARTBEAT_MS)
+    const successor = servers.elect()
+    expect(successor.id).not.toBe(leader.id)
+    expect(watched.notices).toEqual([
+      `server ${leader.id} hands leadership over to server ${successor.id}: 999 bytes were free on the disk of /data, fewer than 1000 (lowDiskBytes)`,
+    ])
+    expect(watched.codes).toEqual(['LOW_DISK'])
+    expect(writeFor(servers, T).map(({ now }) => now)).toEqual(Array<string>(10).fill('ok'))
+  })
+
+  it('stays where it is a follower whose disk is nearly full', () => {
+    const { servers, leader } = three()
+    const watched = new Watched(servers.follower(), servers, {}, 0)
+    servers.advance(10 * T)
+    expect([leader.leads, watched.codes, watched.notices]).toEqual([true, ['LOW_DISK'], []])
   })
 
   it('stays after a single slow write: only what goes on for two election timeouts is worth it', () => {

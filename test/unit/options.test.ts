@@ -51,6 +51,7 @@ describe("an engine's options", () => {
         "logEntriesKept": 10000,
         "logStore": undefined,
         "logTailBytesMax": 16777216,
+        "lowDiskBytes": 67108864,
         "members": [
           {
             "address": "",
