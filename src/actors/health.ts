@@ -95,6 +95,8 @@ export class Health {
   #writeSeen: number | undefined
   /** The free bytes that the report names; Infinity before it does. */
   #freeBytesTold = Infinity
+  /** Space does not come back by itself: servers that all lack it would pass leadership round for ever. */
+  #hasLeftForSpace = false
   #leaderSeenAt: number
   #handOverNotBefore = -Infinity
   #removedAt: LogIndex | undefined
@@ -184,7 +186,10 @@ export class Health {
     const { lowDiskBytes, dataDir } = this.#options
     const freeBytes = this.#ports.freeBytes?.()
     const isLow = freeBytes !== undefined && freeBytes < lowDiskBytes
-    if (!this.#symptoms.courses.has('LOW_DISK')) this.#freeBytesTold = Infinity
+    if (!this.#symptoms.courses.has('LOW_DISK')) {
+      this.#freeBytesTold = Infinity
+      this.#hasLeftForSpace = false
+    }
     if (isLow && freeBytes <= this.#freeBytesTold / 2) this.#freeBytesTold = freeBytes
     const message = `${this.#freeBytesTold} bytes were free on the disk of ${dataDir}, fewer than ${lowDiskBytes} (lowDiskBytes)`
     this.#see('LOW_DISK', isLow, message, now)
@@ -244,10 +249,14 @@ export class Health {
     const { server, notice } = this.#ports
     const { electionTimeoutMs } = this.#options
     if (now < this.#handOverNotBefore || server.context.leadership === undefined) return
-    const code = HAND_OVER_FOR.find((one) => this.#symptoms.durationOf(one) >= HAND_OVER_AFTER * electionTimeoutMs)
+    const code = HAND_OVER_FOR.find((one) => {
+      const isDone = one === 'LOW_DISK' && this.#hasLeftForSpace
+      return !isDone && this.#symptoms.durationOf(one) >= HAND_OVER_AFTER * electionTimeoutMs
+    })
     const to = code === undefined ? undefined : successorOf(server.context, now)
     if (code === undefined || to === undefined) return
     this.#handOverNotBefore = now + HAND_OVER_INTERVAL * electionTimeoutMs
+    this.#hasLeftForSpace ||= code === 'LOW_DISK'
     notice(`server ${server.id} hands leadership over to server ${to}: ${this.#symptoms.courses.get(code)?.message}`)
     server.transferLeadership(to)
   }

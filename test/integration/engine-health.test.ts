@@ -66,12 +66,14 @@ describe("an engine's health", () => {
   it('is degraded by a write that takes longer than slowDiskMs', async () => {
     const engine = await place.start({ slowDiskMs: 50 })
     await engine.ready()
+    await until(() => engine.status().members.every(({ storeId }) => storeId !== undefined), 'it writes no more by itself')
     vi.spyOn(RecordLogStore.prototype, 'write').mockImplementationOnce(() => {
       // A disk that never answers.
     })
     const put = engine.client.put('key', 'value', { timeoutMs: 300 })
+    const isAnswered = expect(put).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
     await until(() => codesOf(engine).includes('SLOW_DISK'), 'it is noticed')
-    await expect(put).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    await isAnswered
   })
 
   it('is degraded on a server that finds no leader', async () => {

@@ -340,6 +340,30 @@ describe('an unhealthy leader', () => {
     expect(writeFor(servers, T).map(({ now }) => now)).toEqual(Array<string>(10).fill('ok'))
   })
 
+  it('does so for its disk once until there is more space: where all have little, leadership comes to rest', () => {
+    const { servers, leader, watched } = three()
+    const others = servers.all.filter(({ id }) => id !== leader.id).map((server) => new Watched(server, servers, {}, 0))
+    watched.freeBytes = 0
+    servers.advance(60 * T)
+    const told = [watched, ...others].flatMap(({ notices }) => notices)
+    expect(told.length).toBeGreaterThan(1)
+    expect(told.length).toBeLessThanOrEqual(3)
+  })
+
+  it('does so again once there was more space in between', () => {
+    const { servers, leader, watched } = three()
+    for (const episode of [1, 2]) {
+      watched.freeBytes = 0
+      servers.advance(12 * T)
+      expect([leader.leads, watched.notices.length]).toEqual([false, episode])
+      watched.freeBytes = 1000
+      servers.advance(3 * T)
+      servers.elect().raft.transferLeadership(leader.id)
+      servers.advance(T)
+      expect(leader.leads).toBe(true)
+    }
+  })
+
   it('stays where it is a follower whose disk is nearly full', () => {
     const { servers, leader } = three()
     const watched = new Watched(servers.follower(), servers, {}, 0)
