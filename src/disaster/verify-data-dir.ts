@@ -11,7 +11,7 @@ import type { DiskContents } from '../storage/record-disk.js'
 import { Recovery, type RecoveredLog } from '../storage/recovery.js'
 import { decodeServerRecord, type ServerRecord } from '../storage/server-record.js'
 import { isSnapshotName, newestFirst, parseName } from '../storage/snapshot-catalogue.js'
-import { codeOf, failed, kindOf, namesIn } from './data-directory.js'
+import { failed, kindOf, namesIn } from './data-directory.js'
 import { mirror } from './mirror.js'
 import { type SnapshotEnds, verifySnapshot } from './snapshot-file.js'
 
@@ -59,9 +59,6 @@ interface LogFound {
 }
 
 const NO_LOG: LogFound = { record: undefined, log: 'empty', findings: [] }
-const OF_TABLE = /\.(ldb|sst):/
-/** The system is short of something, and nothing is wrong with the table. */
-const NO_ROOM = /too many open files|not enough space|cannot allocate/i
 
 interface SnapshotsRead {
   /** Whether there are files of any, sound or not. */
@@ -133,20 +130,11 @@ async function readLog(directory: string, kind: LogStoreKind): Promise<LogFound>
     })
     return { record, ...finish(recovery) }
   } catch (error) {
-    const message = damageIn(error)
-    if (message === undefined) throw error
-    return { record: undefined, log: undefined, findings: [damage(mirrored.ofTheLog(message))] }
+    if (!(error instanceof ActorumError) || error.code !== 'CORRUPT') throw error
+    return { record: undefined, log: undefined, findings: [damage(mirrored.ofTheLog(error.message))] }
   } finally {
     await mirrored.close()
   }
-}
-
-/** LevelDB has no word of its own for a table that is cut short or lost: that it cannot be read, the system says. */
-function damageIn(error: unknown): string | undefined {
-  if (error instanceof ActorumError) return error.code === 'CORRUPT' ? error.message : undefined
-  const isOfTable = error instanceof Error && codeOf(error) === 'LEVEL_IO_ERROR' && OF_TABLE.test(error.message)
-  if (!isOfTable || NO_ROOM.test(error.message)) return undefined
-  return `the log cannot be read: LevelDB reports ${error.message}`
 }
 
 function recordIn({ serverRecord }: DiskContents): ServerRecord | undefined {

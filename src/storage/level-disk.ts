@@ -6,6 +6,7 @@ import type { LogIndex } from '../machines/types.js'
 import { damaged } from './damage.js'
 import { makeLogFolder } from './file-log-folder.js'
 import { LOG_FOLDERS } from './file-or-level.js'
+import { damageAtOpen, hasTables, isDamage, saidBy } from './level-faults.js'
 import { RUNS_END, runIndexOf, runKey, SERVER_RECORD_KEY } from './level-keys.js'
 import type { Callback } from './ports.js'
 import { refuse } from './record-disk.js'
@@ -125,15 +126,17 @@ export class LevelDisk implements RecordDisk {
     const { Level } = await import('level')
     await makeLogFolder(this.#directory, 'level')
     const place = await realpath(this.#logDirectory)
+    const names = await readdir(place)
     if (inUse.has(place)) throw this.#locked()
     inUse.add(place)
     this.#place = place
-    const level = new Level<Uint8Array, Uint8Array>(this.#logDirectory, LEVEL_OPTIONS)
+    const options = { ...LEVEL_OPTIONS, createIfMissing: !hasTables(names) }
+    const level = new Level<Uint8Array, Uint8Array>(this.#logDirectory, options)
     try {
       await level.open()
     } catch (error) {
       this.#leave()
-      throw this.#openFailure(error)
+      throw this.#openFailure(error, names)
     }
     this.#level = level
     try {
@@ -188,9 +191,12 @@ export class LevelDisk implements RecordDisk {
     return this.#level
   }
 
-  #openFailure(error: unknown): unknown {
-    const cause = error instanceof Error ? (error.cause ?? error) : error
-    return codeOf(cause) === 'LEVEL_LOCKED' ? this.#locked(cause) : cause
+  #openFailure(thrown: unknown, names: readonly string[]): unknown {
+    const error = asError(thrown)
+    const cause = asError(error.cause ?? error)
+    if (codeOf(cause) === 'LEVEL_LOCKED') return this.#locked(cause)
+    const damage = damageAtOpen(cause, names)
+    return damage === undefined ? cause : this.#damaged(damage, cause)
   }
 
   #locked(cause?: unknown): ActorumError {
@@ -199,8 +205,8 @@ export class LevelDisk implements RecordDisk {
   }
 
   #failureOf(thrown: unknown): Error {
-    const error = thrown instanceof Error ? thrown : new Error(String(thrown))
-    return codeOf(error) === 'LEVEL_CORRUPTION' ? this.#damaged(`LevelDB reports ${error.message}`, error) : error
+    const error = asError(thrown)
+    return isDamage(error) ? this.#damaged(saidBy(error), error) : error
   }
 
   #damaged(what: string, cause?: unknown): ActorumError {
@@ -243,6 +249,10 @@ async function syncLogFiles(directory: string): Promise<void> {
       if (codeOf(error) !== 'ENOENT') throw error
     }
   }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown))
 }
 
 function codeOf(error: unknown): unknown {

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs'
-import { mkdir, readdir, rm, truncate } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ActorumError, type EmbeddedEngine, forceNewCluster, verifyDataDir } from '../../src/index.js'
@@ -174,18 +174,5 @@ describe('verifyDataDir', () => {
     await expect(verifyDataDir(place.directory(1))).rejects.toEqual(code('STORAGE_FAILED'))
     vi.unstubAllEnvs()
     await (await place.start()).ready()
-  })
-
-  it('finds a table of LevelDB that is cut short, and lets go of the log', async () => {
-    await (await written('level')).stop()
-    // What was only in its log of writes becomes a table.
-    await (await place.start()).stop()
-    const folder = join(place.directory(1), 'log', 'log')
-    const tables = (await readdir(folder)).filter((name) => name.endsWith('.ldb'))
-    for (const name of tables) await truncate(join(folder, name), 10)
-    const { ok, findings } = await verifyDataDir(place.directory(1))
-    expect(ok).toBe(false)
-    expect(findings[0]?.message).toContain(`LevelDB reports IO error: ${folder}`)
-    await expect(place.start()).rejects.toEqual(code('STORAGE_FAILED'))
   })
 })

@@ -18,7 +18,7 @@ import { contentsOf, type Damage } from './level-damage-worker.js'
 import { LevelPlace } from './level-place.js'
 
 /** An abort is LevelDB's own: an assertion that fails on some damaged tables. The server does not start. */
-const REFUSALS: unknown[] = ['CORRUPT', 'UNSUPPORTED_FORMAT', 'STORAGE_FAILED', 'ABORTED']
+const REFUSALS: unknown[] = ['CORRUPT', 'UNSUPPORTED_FORMAT', 'ABORTED']
 
 /** A log with a compacted prefix, a rewritten suffix, several terms and votes. */
 async function writeLog(place: LevelPlace): Promise<OpenStore> {
