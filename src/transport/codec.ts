@@ -1,7 +1,7 @@
-import type { Malformed } from '../machines/entry-run.js'
 import { unreachable } from '../machines/invariant.js'
 import type { AppendEntriesReply, Message, MessageType } from '../machines/messages.js'
 import type { Checksum, SnapshotId } from '../machines/types.js'
+import type { FrameFault } from './fault.js'
 import {
   bodyOf,
   readAppendEntries,
@@ -130,29 +130,32 @@ export function decodeMessage(
   limits: FrameLimits,
   checksum: Checksum,
   version = PROTOCOL_VERSIONS.max,
-): Message | Malformed {
+): Message | FrameFault {
   const header = parts[0]
-  if (header === undefined) return { malformed: 'a frame without a header' }
+  if (header === undefined) return { malformed: 'a frame without a header', fault: 'length' }
   const bytes = bytesOf(parts)
   if (bytes > limits.frameBytesMax) {
-    return { malformed: `a frame of ${bytes} bytes is longer than ${limits.frameBytesMax}` }
+    return { malformed: `a frame of ${bytes} bytes is longer than ${limits.frameBytesMax}`, fault: 'length' }
   }
   const fields = unpackHeader(header, checksum)
-  if ('malformed' in fields) return fields
+  if ('malformed' in fields) return { ...fields, fault: 'header' }
   const read = new HeaderReader(fields)
   const format = read.integer('frame format')
   if (format !== FRAME_FORMAT) {
-    return { malformed: `frame format ${format} is not known here (this version reads ${FRAME_FORMAT})` }
+    const malformed = `frame format ${format} is not known here (this version reads ${FRAME_FORMAT})`
+    return { malformed, fault: 'format' }
   }
   const group = read.uint32('group')
-  if (group !== 0) return { malformed: `group ${group} is not known here` }
+  if (group !== 0) return { malformed: `group ${group} is not known here`, fault: 'group' }
   const number = read.integer('message type')
   const type = TYPES[number]
-  if (type === undefined) return { malformed: `message type ${number} is not known here` }
-  if (versionOf(type) > version) return { malformed: `${type} is no message of protocol version ${version}` }
+  if (type === undefined) return { malformed: `message type ${number} is not known here`, fault: 'type' }
+  if (versionOf(type) > version) {
+    return { malformed: `${type} is no message of protocol version ${version}`, fault: 'version' }
+  }
   const body = parts.length === 1 ? NO_PARTS : parts.slice(1)
   const message = readMessage(type, read, body, limits, checksum)
-  return read.fault === undefined ? message : { malformed: `${type}: ${read.fault}` }
+  return read.fault === undefined ? message : { malformed: `${type}: ${read.fault}`, fault: type }
 }
 
 type BodilessType = Exclude<

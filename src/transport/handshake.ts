@@ -1,6 +1,7 @@
 import type { Malformed } from '../machines/entry-run.js'
 import type { MessageType } from '../machines/messages.js'
 import type { ServerId } from '../machines/types.js'
+import type { HelloFault } from './fault.js'
 import { readJoin, type Join } from './join.js'
 import { isName, isServerId, isUint32, parseObject, printable } from './json-fields.js'
 import type { Peer, TransportIdentity } from './ports.js'
@@ -96,11 +97,10 @@ export function judgeHello(
   own: TransportIdentity,
   versions: ProtocolVersions,
   peer: Peer | undefined,
-): number | Malformed {
+): number | HelloFault {
   const version = agreedVersion(versions, { min: hello.versionMin, max: hello.versionMax })
-  if (version === undefined) return { malformed: faultOfVersions(versions, hello) }
-  const malformed = faultOfHello(hello, version, own, peer)
-  return malformed === undefined ? version : { malformed }
+  if (version === undefined) return { malformed: faultOfVersions(versions, hello), fault: 'version' }
+  return faultOfHello(hello, version, own, peer) ?? version
 }
 
 /**
@@ -117,12 +117,15 @@ function faultOfHello(
   version: number,
   own: TransportIdentity,
   peer: Peer | undefined,
-): string | undefined {
+): HelloFault | undefined {
   if (hello.channel === 'snapshot' && version < SNAPSHOT_VERSION) {
-    return `protocol version ${version} has no channel for snapshots`
+    return { malformed: `protocol version ${version} has no channel for snapshots`, fault: 'channel' }
   }
-  if (hello.to !== own.id) return `this is server ${own.id}, not server ${hello.to}: the addresses are mixed up`
-  if (peer === undefined) return `server ${hello.id} is not a member known here`
+  if (hello.to !== own.id) {
+    const malformed = `this is server ${own.id}, not server ${hello.to}: the addresses are mixed up`
+    return { malformed, fault: 'addressee' }
+  }
+  if (peer === undefined) return { malformed: `server ${hello.id} is not a member known here`, fault: 'membership' }
   return faultOfIntroduction(hello, own, peer)
 }
 
@@ -136,15 +139,17 @@ export function faultOfWelcome(
   if (welcome.version < versions.min || welcome.version > versions.max)
     return `protocol version ${welcome.version} is not spoken here`
   if (welcome.id !== peer.id) return `server ${welcome.id} answers at ${peer.address}, where server ${peer.id} should`
-  return faultOfIntroduction(welcome, own, peer)
+  return faultOfIntroduction(welcome, own, peer)?.malformed
 }
 
-export function faultOfIntroduction(said: Introduction, own: TransportIdentity, peer: Peer): string | undefined {
+export function faultOfIntroduction(said: Introduction, own: TransportIdentity, peer: Peer): HelloFault | undefined {
   if (said.clusterId !== null && own.clusterId !== undefined && said.clusterId !== own.clusterId) {
-    return `server ${said.id} belongs to cluster ${said.clusterId}, server ${own.id} to cluster ${own.clusterId}`
+    const malformed = `server ${said.id} belongs to cluster ${said.clusterId}, server ${own.id} to cluster ${own.clusterId}`
+    return { malformed, fault: 'cluster' }
   }
   if (peer.storeId !== undefined && said.storeId !== peer.storeId) {
-    return `server ${said.id} has the data directory ${said.storeId}, not ${peer.storeId} as before: it was wiped or replaced`
+    const malformed = `server ${said.id} has the data directory ${said.storeId}, not ${peer.storeId} as before: it was wiped or replaced`
+    return { malformed, fault: 'store' }
   }
   return undefined
 }

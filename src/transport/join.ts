@@ -1,5 +1,6 @@
 import type { Malformed } from '../machines/entry-run.js'
 import type { EntryPlace } from '../machines/types.js'
+import type { HelloFault } from './fault.js'
 import { isName, isUint32, objectOf, parseObject, printable, readList, readMember } from './json-fields.js'
 import type { JoinAnswer, JoinRequest, TransportIdentity } from './ports.js'
 import { agreedVersion, faultOfVersions, JOIN_VERSION, type ProtocolVersions } from './protocol-versions.js'
@@ -47,13 +48,14 @@ export function joinOf(
 }
 
 /** The version in which the server `own` answers, or why it must refuse without asking anybody. */
-export function judgeJoin(join: Join, own: TransportIdentity, versions: ProtocolVersions): number | Malformed {
+export function judgeJoin(join: Join, own: TransportIdentity, versions: ProtocolVersions): number | HelloFault {
   const version = agreedVersion(versions, { min: join.versionMin, max: join.versionMax })
-  if (version === undefined) return { malformed: faultOfVersions(versions, join) }
-  if (version < JOIN_VERSION) return { malformed: `protocol version ${version} knows of no joining` }
+  if (version === undefined) return { malformed: faultOfVersions(versions, join), fault: 'version' }
+  if (version < JOIN_VERSION) return { malformed: `protocol version ${version} knows of no joining`, fault: 'version' }
   const { clusterId, member } = join
   if (clusterId !== null && own.clusterId !== undefined && clusterId !== own.clusterId) {
-    return { malformed: `server ${member.id} belongs to cluster ${clusterId}, server ${own.id} to ${own.clusterId}` }
+    const malformed = `server ${member.id} belongs to cluster ${clusterId}, server ${own.id} to ${own.clusterId}`
+    return { malformed, fault: 'cluster' }
   }
   return version
 }

@@ -63,7 +63,7 @@ export class MemoryTransport implements Transport {
     this.#phase = 'running'
     const { clock } = this.#network
     const dropped = new DroppedPeers(clock, (peer) => this.#run?.handler.peerDropped(peer))
-    const notices = new Notices((text) => this.#run?.handler.notice(text), clock)
+    const notices = new Notices((text) => this.#run?.handler.notice(text), clock, 'told with the next')
     this.#run = { identity, handler, dropped, notices, joins: new JoinRequests(clock, handler, JOIN_TIMEOUT_MS) }
     clock.defer(() => {
       callback(

@@ -68,7 +68,7 @@ export class WebSocketTransport implements Transport {
     const { clock, random, checksum, limits = DEFAULT_FRAME_LIMITS } = this.#spec
     const { protocolVersions: versions = PROTOCOL_VERSIONS } = this.#spec
     const options = { ...DEFAULT_WEBSOCKET_OPTIONS, ...this.#spec.options }
-    const notices = new Notices((text) => this.#phase !== 'stopped' && handler.notice(text), clock)
+    const notices = new Notices((text) => this.#phase !== 'stopped' && handler.notice(text), clock, 'told in time')
     this.#context = { options, limits, versions, clock, random, checksum, handler, notices, identity }
     this.#dropped = new DroppedPeers(clock, (peer) => this.#phase !== 'stopped' && handler.peerDropped(peer))
     this.#listener = new Listener(this.#context, this.#links)
@@ -112,6 +112,7 @@ export class WebSocketTransport implements Transport {
     const wasStarting = this.#phase === 'starting'
     const listener = this.#listener
     this.#phase = 'stopped'
+    this.#context?.notices.close()
     for (const link of this.#links.values()) link.abandon()
     this.#links.clear()
     for (const ask of [...this.#asks]) ask.abandon()

@@ -3,10 +3,11 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { crc32 } from '../../src/machines/checksum.js'
+import type { Clock } from '../../src/machines/time-and-chance.js'
 import { encodeMessage } from '../../src/transport/codec.js'
 import { HANDSHAKE_BYTES_MAX, type Hello } from '../../src/transport/handshake.js'
 import { receivedText } from '../../src/transport/websocket/received-text.js'
-import { QUICK, until } from './websocket-subject.js'
+import { QUICK, realClock, until } from './websocket-subject.js'
 import { connect, heartbeat, TestServer } from './websocket-server.js'
 
 const options = { ...QUICK, helloTimeoutMs: 100, strangersMax: 8 }
@@ -22,12 +23,39 @@ const hello: Hello = {
   channel: 'control',
 }
 
+/** Time in which timers of ten seconds wait to be let through; nothing else here is that slow. */
+class LateTimers {
+  readonly #callbacks = new Set<() => void>()
+
+  readonly clock: Clock = {
+    ...realClock,
+    setTimeout: (callback, delayMs) => {
+      if (delayMs < 5000) return realClock.setTimeout(callback, delayMs)
+      this.#callbacks.add(callback)
+      return callback
+    },
+    clearTimeout: (timer) => {
+      if (typeof timer !== 'function' || !this.#callbacks.delete(timer as () => void)) realClock.clearTimeout(timer)
+    },
+  }
+
+  get waiting(): number {
+    return this.#callbacks.size
+  }
+
+  pass(): void {
+    for (const callback of [...this.#callbacks]) callback()
+  }
+}
+
+let late: LateTimers
 let one: TestServer
 let two: TestServer
 const sockets: (Socket | WebSocket)[] = []
 
 beforeEach(async () => {
-  one = new TestServer(1, { options })
+  late = new LateTimers()
+  one = new TestServer(1, { options, clock: late.clock })
   two = new TestServer(2, { options })
   await connect(one, two)
 })
@@ -143,6 +171,48 @@ describe('a stranger', () => {
       await stillServes()
     })
   }
+
+  const refusedOf = (text: string): boolean => text.includes('refused a connection from')
+
+  it('with another fault than the ones before is told of at once, and with the same as a number, in time', async () => {
+    const different = faults.slice(0, 4)
+    for (let round = 0; round < 3; round++) {
+      for (const [, fault] of different) {
+        const { ws, closed } = await stranger()
+        ws.send(JSON.stringify({ ...hello, ...fault }))
+        await closed
+      }
+    }
+    expect(one.notices.filter(refusedOf)).toEqual(
+      different.map(([, , reason]) => expect.stringMatching(reason) as string),
+    )
+    late.pass()
+    expect(one.notices.filter(refusedOf).slice(4)).toEqual(
+      different.map(([, , reason]) => expect.stringMatching(`${reason.source}.* \\(and 1 more of the kind`) as string),
+    )
+  })
+
+  it('cannot make notices many by saying something else each time', async () => {
+    for (let at = 0; at < 20; at++) {
+      const { ws, closed } = await stranger()
+      ws.send(JSON.stringify({ ...hello, clusterId: `cluster of mine ${at}`, nonce: at }))
+      await closed
+    }
+    expect(one.notices.filter(refusedOf)).toHaveLength(1)
+    late.pass()
+    expect(one.notices.filter(refusedOf).slice(1)).toEqual([expect.stringContaining('(and 18 more of the kind')])
+  })
+
+  it('leaves nothing to be told by a server that has stopped', async () => {
+    for (let at = 0; at < 2; at++) {
+      const { ws, closed } = await stranger()
+      ws.send('nothing')
+      await closed
+    }
+    expect(late.waiting).toBe(1)
+    await one.stop()
+    expect(late.waiting).toBe(0)
+  })
 })
 
 describe('a wish to join', () => {
@@ -200,6 +270,30 @@ describe('an admitted peer', () => {
     expect(one.notices).toEqual([expect.stringContaining('a malformed frame from server 2 on its control channel')])
     await until(() => two.up.has(1), 'the true one dials again')
     await stillServes()
+  })
+
+  it('whose frames are malformed in several ways has each told at once, and the rest in time', async () => {
+    // Else the true one dials again, and its connection takes the place of this one.
+    await two.stop()
+    const frames = [
+      'text',
+      Uint8Array.of(9, 9, 9, 9, 9),
+      encodeMessage({ type: 'notMember', term: 1, index: 1 }, crc32)[0]!,
+    ]
+    for (let round = 0; round < 3; round++) {
+      for (const frame of frames) {
+        const { ws, heard, closed } = await stranger()
+        ws.send(JSON.stringify(hello))
+        await until(() => heard.length === 1, 'it is welcomed')
+        ws.send(frame)
+        await closed
+      }
+    }
+    const told = (): string[] => one.notices.filter((text) => text.includes('a malformed frame'))
+    const reasons = ['text after the handshake', 'a frame header', 'notMember is no message of protocol version 1']
+    expect(told()).toEqual(reasons.map((reason) => expect.stringContaining(reason) as string))
+    late.pass()
+    expect(told().slice(3)).toEqual(reasons.map(() => expect.stringContaining('(and 1 more of the kind') as string))
   })
 
   it('that sends text after its hello loses that connection', async () => {

@@ -1,6 +1,7 @@
 import type { WebSocket } from 'ws'
 import type { ServerId } from '../../machines/types.js'
 import { decodeMessage } from '../codec.js'
+import type { FrameFault } from '../fault.js'
 import type { Hello } from '../handshake.js'
 import type { LinkContext } from './link-context.js'
 
@@ -45,9 +46,9 @@ export class AcceptedConnection {
   /** One frame, as the socket delivered it: the parts if it was binary, undefined if it was text. */
   received(parts: readonly Uint8Array[] | undefined): void {
     if (this.#closed) return
-    if (parts === undefined) return this.#malformed('text after the handshake')
+    if (parts === undefined) return this.#malformed({ malformed: 'text after the handshake', fault: 'text' })
     const message = decodeMessage(parts, this.#context.limits, this.#context.checksum, this.#version)
-    if ('malformed' in message) this.#malformed(message.malformed)
+    if ('malformed' in message) this.#malformed(message)
     else this.#context.handler.message(this.from, message)
   }
 
@@ -58,10 +59,10 @@ export class AcceptedConnection {
     this.#ws.terminate()
   }
 
-  #malformed(reason: string): void {
+  #malformed({ malformed: reason, fault }: FrameFault): void {
     this.#closed = true
     const text = `a malformed frame from server ${this.from} on its ${this.hello.channel} channel closed that connection`
-    this.#context.notices.limited(`frames of ${this.from}`, `${text}: ${reason}`)
+    this.#context.notices.limited(`frames of ${this.from}: ${fault}`, `${text}: ${reason}`)
     refuse(this.#ws, reason, this.#context)
   }
 }

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { WebSocketServer, type RawData, type WebSocket } from 'ws'
 import { ActorumError } from '../../errors.js'
 import { AcceptedConnection, close, refuse } from './accepted-connection.js'
+import type { HelloFault } from '../fault.js'
 import {
   addressOfStranger,
   decodeHandshake,
@@ -134,7 +135,8 @@ export class Listener {
     ws.on('error', (error) => {
       if ('code' in error && String(error.code).startsWith('WS_ERR_')) {
         const reason = this.#faultOf(error.code, error.message)
-        this.#context.notices.limited(`protocol of ${name}`, `a connection of ${name} was closed: ${reason}`)
+        const subject = `protocol of ${name}: ${String(error.code)}`
+        this.#context.notices.limited(subject, `a connection of ${name} was closed: ${reason}`)
       }
       socket.destroy()
     })
@@ -163,10 +165,13 @@ export class Listener {
   /** Judges what a stranger says first; the result receives whatever comes next. */
   #greeted(stranger: Stranger, text: string): Received {
     const said = decodeHandshake(text)
-    if ('malformed' in said) return this.#refused(stranger, said.malformed)
+    if ('malformed' in said) return this.#refused(stranger, { ...said, fault: 'handshake' })
     if (said.kind === 'hello') return this.#admitted(stranger, said)
     if (said.kind === 'join') return this.#asked(stranger, said)
-    return this.#refused(stranger, `it begins with a ${said.kind}, not with a hello`)
+    return this.#refused(stranger, {
+      malformed: `it begins with a ${said.kind}, not with a hello`,
+      fault: 'handshake',
+    })
   }
 
   #admitted(stranger: Stranger, hello: Hello): Received {
@@ -176,7 +181,7 @@ export class Listener {
     if (typeof version !== 'number') {
       const address = addressOfStranger(hello, identity, link?.peer)
       if (address !== undefined) this.#context.handler.strangerAt(address)
-      return this.#refused(stranger, version.malformed)
+      return this.#refused(stranger, version)
     }
     const { ws, socket } = stranger
     this.#forgetStranger(socket)
@@ -191,7 +196,7 @@ export class Listener {
   #asked(stranger: Stranger, join: Join): Received {
     const { identity, versions } = this.#context
     const version = judgeJoin(join, identity, versions)
-    if (typeof version !== 'number') return this.#refused(stranger, version.malformed)
+    if (typeof version !== 'number') return this.#refused(stranger, version)
     const { ws, socket } = stranger
     this.#forgetStranger(socket)
     const withdraw = this.#joins.ask(requestOf(join), (answer) => {
@@ -202,9 +207,9 @@ export class Listener {
     return () => ws.terminate()
   }
 
-  #refused({ ws, socket }: Stranger, reason: string): Received {
+  #refused({ ws, socket }: Stranger, { malformed: reason, fault }: HelloFault): Received {
     const from = `${socket.remoteAddress ?? 'an address unknown'}`
-    this.#context.notices.limited('refusals', `refused a connection from ${from}: ${reason}`)
+    this.#context.notices.limited(`refusals: ${fault}`, `refused a connection from ${from}: ${reason}`)
     ws.send(encodeHandshake({ kind: 'refusal', reason }))
     refuse(ws, '', this.#context)
     return () => undefined
