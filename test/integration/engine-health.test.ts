@@ -66,7 +66,10 @@ describe("an engine's health", () => {
   it('is degraded by a write that takes longer than slowDiskMs', async () => {
     const engine = await place.start({ slowDiskMs: 50 })
     await engine.ready()
-    await until(() => engine.status().members.every(({ storeId }) => storeId !== undefined), 'it writes no more by itself')
+    await until(
+      () => engine.status().members.every(({ storeId }) => storeId !== undefined),
+      'it writes no more by itself',
+    )
     vi.spyOn(RecordLogStore.prototype, 'write').mockImplementationOnce(() => {
       // A disk that never answers.
     })
