@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs'
 import { open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -5,6 +6,7 @@ import { realClock } from '../actors/clock.js'
 import { fromCallback, thenClose, UNFINISHED } from '../engine-parts.js'
 import { ActorumError } from '../errors.js'
 import type { Boundary, HardState, Member, ServerId } from '../machines/types.js'
+import { isLockName } from '../storage/file/directory-lock.js'
 import { makeDirectory, syncDirectory } from '../storage/file-directories.js'
 import { FileLogStore } from '../storage/file-log-store.js'
 import { kindAmong, type LogStoreKind } from '../storage/file-or-level.js'
@@ -70,13 +72,20 @@ export async function takeBack(dataDir: string): Promise<void> {
   const folder = join(dataDir, UNFINISHED)
   const left = await namesIn(folder)
   if (!left.includes(RESTORED)) return
-  const names = await namesIn(dataDir)
   // Beside anything else of anybody's it is refused: nothing is undone for that.
-  if (names.some((name) => name !== UNFINISHED && !PARTS.some((part) => part === name))) return
+  if (!(await isPerhapsRestored(dataDir))) return
+  const names = await namesIn(dataDir)
   const adopted = PARTS.filter((part) => names.includes(part))
   // One that has both is not this restore's.
   if (adopted.some((part) => left.includes(part))) return
   for (const part of adopted) await patiently(() => rename(join(dataDir, part), join(folder, part)))
+}
+
+/** Whether a restore may be at work there, or have been cut short: there is what is unfinished, and parts at most. */
+export async function isPerhapsRestored(dataDir: string): Promise<boolean> {
+  const names = await namesBesideLocks(dataDir)
+  const isOfRestore = (name: string): boolean => name === UNFINISHED || PARTS.some((part) => part === name)
+  return names.includes(UNFINISHED) && names.every(isOfRestore)
 }
 
 /** Gives what `prepare` made its place, the log first: without it a snapshot alone would look like a new server's. */
@@ -90,8 +99,18 @@ export async function adopt(dataDir: string): Promise<void> {
 
 /** What a directory holds; nothing where there is none. */
 export async function namesIn(directory: string): Promise<readonly string[]> {
+  return (await entriesIn(directory)).map(({ name }) => name)
+}
+
+/** But for the locks of restores. A file that only has such a name may be anybody's. */
+export async function namesBesideLocks(dataDir: string): Promise<readonly string[]> {
+  const entries = await entriesIn(dataDir)
+  return entries.filter((entry) => !(isLockName(entry.name) && entry.isSocket())).map(({ name }) => name)
+}
+
+async function entriesIn(directory: string): Promise<readonly Dirent[]> {
   try {
-    return await readdir(directory)
+    return await readdir(directory, { withFileTypes: true })
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return []
     throw failed(directory, error)

@@ -4,8 +4,21 @@ import { ActorumError } from '../errors.js'
 import type { LogIndex } from '../machines/types.js'
 import { checkNames, checkReachable, type EngineOptions, validateOptions } from '../options.js'
 import { raisedTo } from '../state-machines/kv/snapshot.js'
-import { kindFor } from '../storage/file-or-level.js'
-import { adopt, codeOf, failed, markRestored, namesIn, PARTS, prepare, takeBack } from './data-directory.js'
+import { kindFor, type LogStoreKind } from '../storage/file-or-level.js'
+import {
+  adopt,
+  codeOf,
+  failed,
+  isPerhapsRestored,
+  markRestored,
+  namesBesideLocks,
+  namesIn,
+  type NewDirectory,
+  PARTS,
+  prepare,
+  takeBack,
+} from './data-directory.js'
+import { withRestoreLock } from './restore-lock.js'
 import { checkRevisionsAhead, raisedIndex, type RevisionsAhead } from './revisions-ahead.js'
 import { chunksOf, refusalOf, type SnapshotEnds, verifySnapshot } from './snapshot-file.js'
 
@@ -44,7 +57,7 @@ export interface Restored {
  * cluster that the backup is of cannot mix in. Start an engine on it, and let others join. All of the backup is checked
  * before anything is made.
  * @throws ActorumError INVALID_ARGUMENT (an option, or a directory that is not empty), CORRUPT or UNSUPPORTED_FORMAT (the
- * backup), STORAGE_FAILED
+ * backup), LOCKED (another restore is at work there), STORAGE_FAILED
  */
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
   const given: unknown = options
@@ -58,30 +71,37 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   if (backup.clusterId === clusterId) {
     throw invalid(`the backup is of cluster ${clusterId}; give the new cluster an id of its own, or none`)
   }
-  await takeBack(dataDir).catch((error: unknown) => {
-    throw failed(dataDir, error)
-  })
-  await refuseOccupied(dataDir)
   const storeId = randomId()
   const { index, term, checksum, clusterTime } = backup.boundary
   const revision = raisedIndex(index, { revisionsAhead })
+  const next = {
+    dataDir,
+    clusterId,
+    self: { id, address: listen, storeId },
+    // The new cluster's first election raises it.
+    hardState: { term, votedFor: undefined, promiseMs: 0 },
+    end: { index: revision, term, checksum, clusterTime },
+    chunks: revision === index ? soundChunks(from) : raisedTo(revision, soundChunks(from)),
+  }
   try {
-    await prepare({
-      dataDir,
-      logStore: await kindFor(join(dataDir, 'log'), logStore),
-      clusterId,
-      self: { id, address: listen, storeId },
-      // The new cluster's first election raises it.
-      hardState: { term, votedFor: undefined, promiseMs: 0 },
-      end: { index: revision, term, checksum, clusterTime },
-      chunks: revision === index ? soundChunks(from) : raisedTo(revision, soundChunks(from)),
-    })
-    await markRestored(dataDir)
-    await adopt(dataDir)
+    // Before anything is put there, and be it a lock. Where there is what is unfinished, only who has the lock can tell.
+    if (!(await isPerhapsRestored(dataDir))) await refuseOccupied(dataDir)
+    await withRestoreLock(dataDir, logStore, () => make(next, logStore))
   } catch (error) {
     throw failed(dataDir, error)
   }
   return { clusterId, storeId, index, revision, formerClusterId: backup.clusterId }
+}
+
+async function make(next: Omit<NewDirectory, 'logStore'>, logStore: LogStoreKind | undefined): Promise<void> {
+  const { dataDir } = next
+  await takeBack(dataDir)
+  await refuseOccupied(dataDir)
+  await prepare({ ...next, logStore: await kindFor(join(dataDir, 'log'), logStore) })
+  // An engine looks for what is unfinished after it has made its log's folder: one that has seen nothing shows here.
+  await refuseOccupied(dataDir)
+  await markRestored(dataDir)
+  await adopt(dataDir)
 }
 
 async function read(from: string): Promise<SnapshotEnds> {
@@ -98,7 +118,7 @@ async function read(from: string): Promise<SnapshotEnds> {
 
 /** What an earlier attempt left unfinished is no reason. */
 async function refuseOccupied(dataDir: string): Promise<void> {
-  const found = await namesIn(dataDir)
+  const found = await namesBesideLocks(dataDir)
   const names = found.filter((name) => name !== UNFINISHED)
   if (names.length === 0) return
   const what = `the directory ${dataDir} is not empty (${names.slice(0, 3).join(', ')})`

@@ -12,6 +12,13 @@ export function lockRefusal(directory: string, cause: unknown): ActorumError {
   return new ActorumError('STORAGE_FAILED', message, { cause })
 }
 
+/** Whether such a refusal is for good: its file system knows no sockets. */
+export function takesNoSockets(refusal: unknown): boolean {
+  if (!(refusal instanceof ActorumError && refusal.cause instanceof Error && 'code' in refusal.cause)) return false
+  const { code } = refusal.cause
+  return !NO_WRITING.includes(code) && !NO_ROOM.includes(code)
+}
+
 function adviceFor(code: unknown): string {
   if (NO_WRITING.includes(code)) return 'Let this process write there, or name another dataDir'
   if (NO_ROOM.includes(code))
