@@ -15,6 +15,7 @@ import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
 import { LevelLogStore } from '../storage/level-log-store.js'
 import type { LogStoreHandler, Recovered } from '../storage/ports.js'
 import type { RecordLogStore } from '../storage/record-log-store.js'
+import type { Attempt } from './attempt.js'
 
 /** A server's data directory as it is to be: the log of a cluster of one, which begins after a snapshot. */
 export interface NewDirectory {
@@ -37,9 +38,10 @@ const PIECE_BYTES = 1024 * 1024
 const AWAITED: LogStoreHandler = { failed: () => undefined }
 
 /** Makes all of it durable in a folder within `dataDir`. No engine starts there before `adopt`. */
-export async function prepare(next: NewDirectory): Promise<void> {
+export async function prepare(next: NewDirectory, attempt: Attempt): Promise<void> {
   const { clusterId, self, end } = next
   const folder = join(next.dataDir, UNFINISHED)
+  attempt.hasBegun = true
   await rm(folder, { recursive: true, force: true })
   await makeDirectory(folder)
   const { id, storeId } = self
@@ -89,12 +91,20 @@ export async function isPerhapsRestored(dataDir: string): Promise<boolean> {
 }
 
 /** Gives what `prepare` made its place, the log first: without it a snapshot alone would look like a new server's. */
-export async function adopt(dataDir: string): Promise<void> {
+export async function adopt(dataDir: string, attempt: Attempt): Promise<void> {
   const folder = join(dataDir, UNFINISHED)
-  for (const part of PARTS) await patiently(() => rename(join(folder, part), join(dataDir, part)))
+  await moveParts(folder, dataDir, attempt)
   await syncDirectory(dataDir)
   await rm(folder, { recursive: true })
   await syncDirectory(dataDir)
+}
+
+/** The log first, and one by one: what is where tells how far it came. */
+export async function moveParts(from: string, to: string, attempt: Attempt): Promise<void> {
+  for (const part of PARTS) {
+    await patiently(() => rename(join(from, part), join(to, part)))
+    attempt.hasMoved = true
+  }
 }
 
 /** What a directory holds; nothing where there is none. */

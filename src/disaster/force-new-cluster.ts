@@ -1,4 +1,3 @@
-import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { fromCallback, randomId, thenClose } from '../engine-parts.js'
@@ -7,20 +6,20 @@ import type { LogIndex, Member, ServerId, Term } from '../machines/types.js'
 import { checkNames, checkReachable, type EngineOptions, validateOptions } from '../options.js'
 import { makeDirectory, syncDirectory } from '../storage/file-directories.js'
 import type { LogStoreKind } from '../storage/file-or-level.js'
-import { patiently } from '../storage/file-patience.js'
 import { raisedTo } from '../state-machines/kv/snapshot.js'
 import { FileSnapshotStore } from '../storage/file-snapshot-store.js'
 import type { Recovered, SnapshotsFound } from '../storage/ports.js'
 import { fitToSnapshot } from '../storage/restore-point.js'
+import { type Attempt, giveUp, newAttempt, storageFailed } from './attempt.js'
 import {
   adopt,
   failed,
   findLog,
   kindOf,
+  moveParts,
   namesIn,
   type NewDirectory,
   openable,
-  PARTS,
   prepare,
 } from './data-directory.js'
 import { readState, type OfflineState } from './offline-state.js'
@@ -115,24 +114,24 @@ export async function forceNewCluster(options: ForceOptions): Promise<ForcedClus
 /** Whatever fails once something has been made is told with what to do. */
 async function makeOfSurvivor(wanted: Wanted): Promise<Survivor> {
   const { dataDir, logStore, self } = wanted
-  const attempt = { hasBegun: false }
+  const attempt = newAttempt()
   try {
     // Under the log's lock until the folder for what is unfinished keeps engines away.
     const survivor = await withSurvivor(dataDir, logStore, self.id, async (survivor) => {
       await refuseUnfit(survivor, wanted)
       const { recovered, end, stateMachine } = survivor
       const index = raisedIndex(end.index, wanted)
-      attempt.hasBegun = true
       const hardState = { ...recovered.hardState, votedFor: undefined }
       const state = stateMachine.snapshot()
       const chunks = index === end.index ? state : raisedTo(index, state)
-      await prepare({ ...wanted, hardState, end: { ...end, index }, chunks })
+      await prepare({ ...wanted, hardState, end: { ...end, index }, chunks }, attempt)
       return survivor
     })
-    await replace(dataDir, keptInFor(dataDir, survivor))
+    await replace(dataDir, keptInFor(dataDir, survivor), attempt)
     return survivor
   } catch (error) {
-    throw attempt.hasBegun ? await withAdvice(dataDir, error) : failed(dataDir, error)
+    await giveUp(dataDir, attempt)
+    throw attempt.hasBegun ? await withAdvice(dataDir, attempt, error) : failed(dataDir, error)
   }
 }
 
@@ -176,17 +175,19 @@ function keptInFor(dataDir: string, { recovered }: Pick<Survivor, 'recovered'>):
 }
 
 /** While the folder for what is unfinished is there, no engine starts; what was there before is kept. */
-async function replace(dataDir: string, keptIn: string): Promise<void> {
+async function replace(dataDir: string, keptIn: string, attempt: Attempt): Promise<void> {
   await makeDirectory(keptIn)
-  for (const part of PARTS) await patiently(() => rename(join(dataDir, part), join(keptIn, part)))
+  await moveParts(dataDir, keptIn, attempt)
   await syncDirectory(keptIn)
-  await adopt(dataDir)
+  await adopt(dataDir, attempt)
 }
 
-async function withAdvice(dataDir: string, cause: unknown): Promise<ActorumError> {
-  const { message } = failed(dataDir, cause)
+async function withAdvice(dataDir: string, { hasMoved }: Attempt, cause: unknown): Promise<ActorumError> {
   const advice = await adviceFor(dataDir).catch(() => 'call again once it can be read: that says what to do')
-  return new ActorumError('STORAGE_FAILED', advice === undefined ? message : `${message}; ${advice}`, { cause })
+  const done = hasMoved
+    ? 'all was done but to sync that: verifyDataDir says of which cluster it is'
+    : 'nothing was moved: free space or repair the disk, and call again'
+  return storageFailed(dataDir, cause, advice ?? done)
 }
 
 function membersOf({ boundary, configurations }: Recovered): readonly Member[] {

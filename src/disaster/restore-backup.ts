@@ -5,6 +5,7 @@ import type { LogIndex } from '../machines/types.js'
 import { checkNames, checkReachable, type EngineOptions, validateOptions } from '../options.js'
 import { raisedTo } from '../state-machines/kv/snapshot.js'
 import { kindFor, type LogStoreKind } from '../storage/file-or-level.js'
+import { type Attempt, giveUp, newAttempt, storageFailed } from './attempt.js'
 import {
   adopt,
   codeOf,
@@ -83,25 +84,38 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     end: { index: revision, term, checksum, clusterTime },
     chunks: revision === index ? soundChunks(from) : raisedTo(revision, soundChunks(from)),
   }
+  const attempt = newAttempt()
   try {
     // Before anything is put there, and be it a lock. Where there is what is unfinished, only who has the lock can tell.
     if (!(await isPerhapsRestored(dataDir))) await refuseOccupied(dataDir)
-    await withRestoreLock(dataDir, logStore, () => make(next, logStore))
+    await withRestoreLock(dataDir, logStore, () => make(next, logStore, attempt))
   } catch (error) {
-    throw failed(dataDir, error)
+    const failure = failed(dataDir, error)
+    if (!attempt.hasBegun || failure.code !== 'STORAGE_FAILED') throw failure
+    throw storageFailed(dataDir, error, 'free space or repair the disk, and call again')
   }
   return { clusterId, storeId, index, revision, formerClusterId: backup.clusterId }
 }
 
-async function make(next: Omit<NewDirectory, 'logStore'>, logStore: LogStoreKind | undefined): Promise<void> {
+async function make(
+  next: Omit<NewDirectory, 'logStore'>,
+  logStore: LogStoreKind | undefined,
+  attempt: Attempt,
+): Promise<void> {
   const { dataDir } = next
   await takeBack(dataDir)
   await refuseOccupied(dataDir)
-  await prepare({ ...next, logStore: await kindFor(join(dataDir, 'log'), logStore) })
-  // An engine looks for what is unfinished after it has made its log's folder: one that has seen nothing shows here.
-  await refuseOccupied(dataDir)
-  await markRestored(dataDir)
-  await adopt(dataDir)
+  try {
+    await prepare({ ...next, logStore: await kindFor(join(dataDir, 'log'), logStore) }, attempt)
+    // An engine looks for what is unfinished after it has made its log's folder: one that has seen nothing shows here.
+    await refuseOccupied(dataDir)
+    await markRestored(dataDir)
+    await adopt(dataDir, attempt)
+  } catch (error) {
+    // While others are still locked out.
+    await giveUp(dataDir, attempt)
+    throw error
+  }
 }
 
 async function read(from: string): Promise<SnapshotEnds> {

@@ -11,6 +11,7 @@ import {
   type RestoreOptions,
   verifyDataDir,
 } from '../../src/index.js'
+import { SegmentFiles } from '../../src/storage/file/segment-files.js'
 import { FileSnapshotStore } from '../../src/storage/file-snapshot-store.js'
 import { EnginePlace, freeAddress, text } from './engine-place.js'
 import { isSettled, JoinedServers, leaderAmong, votersOf } from './joined-servers.js'
@@ -27,7 +28,10 @@ beforeEach(async () => {
   place = await EnginePlace.make()
 })
 
-afterEach(() => place.dispose())
+afterEach(() => {
+  vi.restoreAllMocks()
+  return place.dispose()
+})
 
 function code(expected: string): unknown {
   return expect.objectContaining({ code: expected })
@@ -591,20 +595,65 @@ describe('forceNewCluster', () => {
     await forceNewCluster({ dataDir, log: place.log, ...sure })
   })
 
-  it('says what to do when what it read cannot be closed', async () => {
-    const { dataDir, folder } = await survived()
+  it('takes away what it made when what it read cannot be closed', async () => {
+    const { dataDir } = await survived()
     const close = vi.spyOn(FileSnapshotStore.prototype, 'close')
     close.mockImplementationOnce((callback) => callback(undefined))
     close.mockImplementationOnce((callback) => callback(new Error('EIO')))
     const attempt = forceNewCluster({ dataDir, ...sure })
-    await expect(attempt).rejects.toMatchObject({
-      code: 'STORAGE_FAILED',
-      message: expect.stringContaining(`EIO; delete the folder ${folder}, and call again`) as string,
-    })
+    await expect(attempt).rejects.toThrow(/EIO; nothing was moved: free space or repair the disk, and call again$/)
+    await expect(attempt).rejects.toEqual(code('STORAGE_FAILED'))
     expect(close).toHaveBeenCalledTimes(2)
     close.mockRestore()
-    await rm(folder, { recursive: true })
+    expect((await readdir(dataDir)).sort()).toEqual(['log', 'snapshots'])
     await forceNewCluster({ dataDir, log: place.log, ...sure })
+  })
+
+  it('takes away what it made when the first rename fails', async () => {
+    const { dataDir, former } = await survived()
+    const close = vi.spyOn(FileSnapshotStore.prototype, 'close').mockImplementationOnce((callback) => {
+      void mkdir(join(former, 'log', 'another'), { recursive: true }).then(() => callback(undefined))
+    })
+    await expect(forceNewCluster({ dataDir, ...sure })).rejects.toThrow(/nothing was moved/)
+    close.mockRestore()
+    expect(await readdir(dataDir)).not.toContain('unfinished')
+    const engine = await place.start()
+    await engine.ready()
+    expect(text(await engine.client.get('newest'))).toBe('before the backup')
+  })
+})
+
+describe('a disk that is full', () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+  const noRoom = /ENOSPC: no space left on device, write; .*free space or repair the disk, and call again$/
+
+  it('keeps the survivor as it was: an engine starts there, and a cluster can be forced later', async () => {
+    await (await written('file')).stop()
+    const dataDir = place.directory(1)
+    const before = await verifyDataDir(dataDir)
+    const making = vi.spyOn(SegmentFiles.prototype, 'make').mockRejectedValue(full)
+    const attempt = forceNewCluster({ dataDir, iUnderstandThatWritesMayBeLost: true })
+    await expect(attempt).rejects.toThrow(noRoom)
+    await expect(attempt).rejects.toEqual(code('STORAGE_FAILED'))
+    making.mockRestore()
+    expect(await verifyDataDir(dataDir)).toEqual(before)
+    expect((await readdir(dataDir)).sort()).toEqual(['log', 'snapshots'])
+    const engine = await place.start()
+    await engine.ready()
+    await engine.stop()
+    await forceNewCluster({ dataDir, log: place.log, iUnderstandThatWritesMayBeLost: true })
+  })
+
+  it('leaves nothing of a restore, which can be done again', async () => {
+    const from = await backedUp()
+    const dataDir = place.directory(2)
+    const making = vi.spyOn(SegmentFiles.prototype, 'make').mockRejectedValue(full)
+    const attempt = restoreBackup({ from, dataDir })
+    await expect(attempt).rejects.toThrow(noRoom)
+    await expect(attempt).rejects.toEqual(code('STORAGE_FAILED'))
+    making.mockRestore()
+    expect(await readdir(dataDir)).toEqual([])
+    await restoreBackup({ from, dataDir })
   })
 })
 

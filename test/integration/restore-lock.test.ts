@@ -147,6 +147,7 @@ describe('a restore', () => {
     await expect(refusal).rejects.toThrow(/is not empty \(log\)/)
     await expect(refusal).rejects.toEqual(code('INVALID_ARGUMENT'))
     expect(await readdir(join(dataDir, 'log'))).toEqual(['segments'])
+    await (await place.start({ dataDir })).ready()
   })
 
   it('is kept apart from others on a file system without sockets too, if its log is to be on Level', async () => {
