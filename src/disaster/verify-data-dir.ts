@@ -128,10 +128,12 @@ async function readLog(directory: string, kind: LogStoreKind): Promise<LogFound>
     await fromCallback<void>((callback) => {
       disk.scan(recovery.scanAbove, (key, bytes) => recovery.take(key, bytes), callback)
     })
-    return { record, ...finish(recovery) }
+    const { log, findings } = finish(recovery)
+    return { record, log, findings: [...mirrored.notes.map(note), ...findings] }
   } catch (error) {
     if (!(error instanceof ActorumError) || error.code !== 'CORRUPT') throw error
-    return { record: undefined, log: undefined, findings: [damage(mirrored.ofTheLog(error.message))] }
+    const findings = [...mirrored.notes.map(note), damage(mirrored.ofTheLog(error.message))]
+    return { record: undefined, log: undefined, findings }
   } finally {
     await mirrored.close()
   }

@@ -24,7 +24,7 @@ export interface FileDiskOptions {
   /** Length of a segment's file. Default 16 MiB. */
   readonly segmentBytes?: number | undefined
   readonly directorySystem?: DirectorySystem | undefined
-  /** It is only to be looked at: what is believed is not made sure to be on the disk. Default false. */
+  /** It is only to be scanned, once: nothing is opened for writing, nor is what is believed made sure to be on the disk. */
   readonly isForReading?: boolean | undefined
 }
 
@@ -108,7 +108,9 @@ export class FileDisk implements RecordDisk {
       const watermark = this.#watermark.open()
       const replay = await this.#replayAll(sequences, watermark)
       this.#replay = replay
-      this.#log = new SegmentedLog(replay, this.#files, this.#segmentBytes, this.#checksum)
+      if (!this.#isForReading) {
+        this.#log = new SegmentedLog(replay, this.#files, this.#segmentBytes, this.#checksum)
+      }
       return { serverRecord: replay.serverRecord, watermark }
     } catch (error) {
       await this.#closeFiles()
@@ -124,7 +126,7 @@ export class FileDisk implements RecordDisk {
     // The bytes that were believed: read once more they may be others, of the disk and no longer of the cache.
     const believed = new Map<number, Uint8Array>()
     for (const sequence of sequences) {
-      const bytes = await this.#files.load(sequence)
+      const bytes = await this.#files.load(sequence, this.#isForReading)
       replay.take(sequence, bytes)
       if (unproven?.from !== undefined) believed.set(sequence, bytes)
     }
@@ -143,7 +145,7 @@ export class FileDisk implements RecordDisk {
 
   /** After the runs that are believed comes the batch that is not, as a run without bytes, and the first run behind it. */
   async #scan(above: LogIndex, visit: (firstIndex: LogIndex, bytes: Uint8Array) => void): Promise<void> {
-    const { places } = this.#opened()
+    const { places } = this.#replay ?? this.#opened()
     for (let from = above + 1; ;) {
       const batch = places.from(from, SCAN_BYTES)
       await this.#visit(batch, from, visit)

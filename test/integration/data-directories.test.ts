@@ -1,9 +1,13 @@
 import { mkdirSync } from 'node:fs'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import fs from 'node:fs'
+import fsPromises, { mkdir, readdir, realpath, rm } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ActorumError, type EmbeddedEngine, forceNewCluster, verifyDataDir } from '../../src/index.js'
 import { KeyValueStore } from '../../src/state-machines/kv/key-value-store.js'
+import { DirectoryLock } from '../../src/storage/file/directory-lock.js'
+import { lockRefusal } from '../../src/storage/file/lock-refusal.js'
 import { RecordLogStore } from '../../src/storage/record-log-store.js'
 import { DiskSnapshotStore } from '../../src/storage/snapshot-store.js'
 import { EnginePlace, freeAddress, text } from './engine-place.js'
@@ -174,5 +178,61 @@ describe('verifyDataDir', () => {
     await expect(verifyDataDir(place.directory(1))).rejects.toEqual(code('STORAGE_FAILED'))
     vi.unstubAllEnvs()
     await (await place.start()).ready()
+  })
+
+  describe('on a file system that is read only', () => {
+    const readOnly = Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' })
+
+    /** As the operating system refuses there whatever would write. */
+    function makeReadOnly(): void {
+      const { access, open } = fsPromises
+      const isOfServer = (path: unknown): boolean => String(path).startsWith(place.directory(1))
+      vi.spyOn(fsPromises, 'access').mockImplementation((path, mode) =>
+        isOfServer(path) ? Promise.reject(readOnly) : access(path, mode),
+      )
+      vi.spyOn(fsPromises, 'open').mockImplementation(async (path, flags) => {
+        const whole = await realpath(String(path)).catch(() => path)
+        if (isOfServer(whole) && flags !== 'r') throw readOnly
+        return open(path, flags)
+      })
+      const { openSync } = fs
+      vi.spyOn(fs, 'openSync').mockImplementation((path, flags, mode) => {
+        const isWriting = (Number(flags) & (fs.constants.O_RDWR | fs.constants.O_WRONLY)) !== 0
+        if (isWriting && fs.existsSync(path) && isOfServer(fs.realpathSync(path))) throw readOnly
+        return openSync(path, flags, mode)
+      })
+      syncBuiltinESMExports()
+      const take = DirectoryLock.take.bind(DirectoryLock)
+      vi.spyOn(DirectoryLock, 'take').mockImplementation((directory, nonce) =>
+        isOfServer(directory) ? Promise.reject(lockRefusal(directory, readOnly)) : take(directory, nonce),
+      )
+    }
+
+    afterEach(() => {
+      vi.restoreAllMocks()
+      syncBuiltinESMExports()
+    })
+
+    it('reads segment files without a lock, and says so', async () => {
+      await (await written('file')).stop()
+      makeReadOnly()
+      const { ok, findings, lastIndex } = await verifyDataDir(place.directory(1))
+      expect(findings).toMatchObject([{ kind: 'note', message: expect.stringContaining('read only') as string }])
+      expect({ ok, lastIndex }).toEqual({ ok: true, lastIndex: expect.any(Number) as number })
+    })
+
+    it('sees the engine all the same that has them open by a mount of its own', async () => {
+      await written('file')
+      makeReadOnly()
+      await expect(verifyDataDir(place.directory(1))).rejects.toEqual(code('LOCKED'))
+    })
+
+    it('says what to do with a log on Level', async () => {
+      await (await written('level')).stop()
+      makeReadOnly()
+      const refusal = verifyDataDir(place.directory(1))
+      await expect(refusal).rejects.toThrow(/read only.*copy the data directory to a disk that can be written to/)
+      await expect(refusal).rejects.toEqual(code('STORAGE_FAILED'))
+    })
   })
 })

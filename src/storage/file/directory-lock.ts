@@ -59,6 +59,16 @@ export class DirectoryLock {
     }
   }
 
+  /** Whether anybody has it, for who cannot take it. Elsewhere than in the directory itself nothing can be seen of it. */
+  static async isTaken(directory: string, system = REAL_SYSTEM): Promise<boolean> {
+    const names = readdirSync(directory).filter(isLockName)
+    const answers = names.map(async (name) => {
+      const way = wayTo(directory, name, system)
+      return isAnswered(join(way.path, name)).finally(() => way.close())
+    })
+    return (await Promise.all(answers)).includes(true)
+  }
+
   async release(): Promise<void> {
     await new Promise((resolve) => this.#server.close(resolve))
     // The server knows its socket by a way that may be gone.

@@ -14,9 +14,18 @@ export function lockRefusal(directory: string, cause: unknown): ActorumError {
 
 /** Whether such a refusal is for good: its file system knows no sockets. */
 export function takesNoSockets(refusal: unknown): boolean {
-  if (!(refusal instanceof ActorumError && refusal.cause instanceof Error && 'code' in refusal.cause)) return false
-  const { code } = refusal.cause
-  return !NO_WRITING.includes(code) && !NO_ROOM.includes(code)
+  const code = codeIn(refusal)
+  return code !== undefined && !NO_WRITING.includes(code) && !NO_ROOM.includes(code)
+}
+
+/** Whether nothing can be written there. */
+export function isOfReadOnly(refusal: unknown): boolean {
+  return codeIn(refusal) === 'EROFS'
+}
+
+function codeIn(refusal: unknown): unknown {
+  const cause = refusal instanceof ActorumError ? refusal.cause : undefined
+  return cause instanceof Error && 'code' in cause ? cause.code : undefined
 }
 
 function adviceFor(code: unknown): string {

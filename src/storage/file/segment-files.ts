@@ -68,11 +68,11 @@ export class SegmentFiles {
     await syncDirectory(this.#directory)
   }
 
-  /** All of a segment, once it is durable. */
-  async load(sequence: number): Promise<Uint8Array> {
-    const file = await open(this.pathOf(sequence), 'r+')
+  /** All of a segment, once it is durable; or as it is, on a disk that may be read only. */
+  async load(sequence: number, isForReading: boolean): Promise<Uint8Array> {
+    const file = await open(this.pathOf(sequence), isForReading ? 'r' : 'r+')
     try {
-      await file.datasync()
+      if (!isForReading) await file.datasync()
       const bytes = await file.readFile()
       return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
     } finally {
