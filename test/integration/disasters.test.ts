@@ -168,6 +168,7 @@ describe('a backup', () => {
 
   it('is refused where the snapshot of it is damaged, and the next one is made of another', async () => {
     const engine = await written()
+    await until(() => isSettled(engine), 'the leader adds nothing by itself any more')
     const { index } = await engine.snapshot()
     await damage(await snapshotIn(place.directory(1)))
     const target = join(place.root, 'backup')
